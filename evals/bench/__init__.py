@@ -1,0 +1,1 @@
+"""Benchmarks of speed: Tunewise beside the ways one would otherwise take."""

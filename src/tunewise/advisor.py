@@ -1,0 +1,485 @@
+"""The way of a question: read, retrieve, fill the sheet, decide, give reasons, show."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from tunewise import corpus, decision, dialogue, generation
+from tunewise.artifacts import ModelStore, PullProgress
+from tunewise.embedding import Embedder
+from tunewise.errors import InputError, UserError
+from tunewise.factors import Reading, SheetReader, sheet
+from tunewise.llm import CancelToken, LocalModel
+from tunewise.prompts import PromptLibrary
+from tunewise.retrieval import Filter, Index
+from tunewise.schema import (
+    Advice,
+    Answer,
+    DoneEvent,
+    Event,
+    Evidence,
+    EvidenceEvent,
+    Fact,
+    Factor,
+    FactorEvent,
+    Hit,
+    OutlookEvent,
+    Provenance,
+    Reason,
+    ReasonEvent,
+    StatusEvent,
+    TextEvent,
+    Timings,
+    Verdict,
+    VerdictEvent,
+)
+from tunewise.settings import Settings, resource
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import Runnable
+
+EMBEDDER = "minilm-l6-v2-int8"
+TOKENIZER = "minilm-l6-v2-tokenizer"
+RESERVE = 700
+"""Tokens of the context kept for sheet, facts and reasons."""
+ANSWER_FACTS = 4
+GROUNDS = frozenset({"topic", "article", "rules", "case", "own"})
+"""Kinds of documents that a reason may cite; a glossary defines and proves nothing."""
+Result = TypeVar("Result", Advice, Answer)
+
+
+@dataclass
+class _Clock:
+    """Seconds and tokens of one question."""
+
+    start: float = field(default_factory=time.perf_counter)
+    load: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
+    tokens_read: int = 0
+    tokens_written: int = 0
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.parts[name] = self.parts.get(name, 0.0) + time.perf_counter() - began
+
+    @property
+    def elapsed(self) -> float:
+        return time.perf_counter() - self.start - self.load
+
+    def timings(self) -> Timings:
+        return Timings(
+            load=self.load,
+            total=self.elapsed,
+            tokens_read=self.tokens_read,
+            tokens_written=self.tokens_written,
+            **self.parts,
+        )
+
+
+class Advisor:
+    """Reasons about model strategy with a local model.
+
+    Loads on first use; safe to share between threads, which are served one after another.
+
+    Args:
+        settings: Where to look for model, knowledge and cache; read from the environment where None.
+        on_pull: Called with progress while a missing model is fetched.
+        overrides: Single settings, such as `model="qwen2.5-coder-0.5b"`.
+
+    Raises:
+        SettingsError: A setting cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        on_pull: Callable[[PullProgress], None] | None = None,
+        **overrides: object,
+    ) -> None:
+        self.settings = settings or Settings.load(**overrides)
+        self._on_pull = on_pull
+        self._guard = threading.RLock()
+        self._parts: dict[str, Any] = {}
+
+    # --- parts, loaded when they are first needed -----------------------------------------------
+
+    def _part(self, name: str, make: Callable[[], Any]) -> Any:
+        with self._guard:
+            if name not in self._parts:
+                self._parts[name] = make()
+            return self._parts[name]
+
+    @property
+    def store(self) -> ModelStore:
+        """The model store."""
+        made: ModelStore = self._part(
+            "store", lambda: ModelStore(self.settings.cache / "models", offline=self.settings.offline)
+        )
+        return made
+
+    @property
+    def library(self) -> PromptLibrary:
+        """Prompts, factors and worked examples."""
+        made: PromptLibrary = self._part("library", lambda: PromptLibrary(self.settings.prompts or resource("prompts")))
+        return made
+
+    @property
+    def embedder(self) -> Embedder:
+        """The sentence embedder."""
+        made: Embedder = self._part("embedder", self._make_embedder)
+        return made
+
+    @property
+    def index(self) -> Index:
+        """The index of the knowledge folder; built where it is missing."""
+        made: Index = self._part("index", self._make_index)
+        return made
+
+    @property
+    def model(self) -> LocalModel:
+        """The local model."""
+        made: LocalModel = self._part("model", self._make_model)
+        return made
+
+    @property
+    def reader(self) -> SheetReader:
+        """Reads situations into factor sheets."""
+        made: SheetReader = self._part("reader", lambda: SheetReader(self.model, self.library))
+        return made
+
+    @property
+    def writer(self) -> generation.AnswerWriter:
+        """Answers questions about the subject."""
+        made: generation.AnswerWriter = self._part("writer", lambda: generation.AnswerWriter(self.model, self.library))
+        return made
+
+    def _make_embedder(self) -> Embedder:
+        return Embedder(self.store.pull(EMBEDDER, self._on_pull), self.store.pull(TOKENIZER, self._on_pull))
+
+    def _make_index(self) -> Index:
+        folder = self.settings.knowledge or resource("knowledge")
+        return Index.open(self.settings.cache / "index", corpus.load(folder), self.embedder)
+
+    def _make_model(self) -> LocalModel:
+        path = self.store.resolve(self.settings.model, self._on_pull)
+        return LocalModel(
+            path,
+            fingerprint=self.store.fingerprint(path),
+            context=self.settings.context,
+            threads=self.settings.threads,
+            prefixes=self.settings.cache / "prefixes",
+        )
+
+    def load(self) -> None:
+        """Load everything now rather than at the first question."""
+        _ = self.index, self.reader
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        with self._guard:
+            model = self._parts.pop("model", None)
+            self._parts.pop("reader", None)
+            self._parts.pop("writer", None)
+        if model is not None:
+            model.close()
+
+    # --- the public surface ---------------------------------------------------------------------
+
+    def ask(self, situation: str) -> Advice:
+        """Judge a situation.
+
+        Args:
+            situation: What goes in, what should come out, what data and means there are.
+
+        Raises:
+            InputError: The text is empty, binary, over-long, or none of ours.
+            ArtifactError: A model is missing and cannot be fetched.
+        """
+        return _last(self.stream(situation), Advice)
+
+    def stream(
+        self,
+        situation: str,
+        *,
+        corrections: Mapping[str, str] | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Iterator[Event]:
+        """Judge a situation and hand out each result as it stands: sheet, verdict, evidence, reasons.
+
+        Args:
+            situation: As for `ask`.
+            corrections: Levels that the user set, by factor.
+            cancel: Stops the work when set.
+
+        Raises:
+            InputError: As `ask`.
+            Cancelled: `cancel` was set.
+        """
+        text = dialogue.check(situation)
+        clock = _Clock()
+        with self._loading(clock):
+            self.load()
+        if dialogue.route(text, self._closeness(text)) is dialogue.Route.OTHER:
+            raise InputError(dialogue.PURPOSE)
+        yield from self._advise(text, clock, corrections or {}, cancel or CancelToken())
+
+    def answer(self, question: str) -> Answer:
+        """Answer a question about training, fine-tuning and using models, with citations.
+
+        Raises:
+            InputError: The text is empty, binary or over-long.
+        """
+        return _last(self.stream_answer(question), Answer)
+
+    def stream_answer(self, question: str, *, cancel: CancelToken | None = None) -> Iterator[Event]:
+        """`answer`, handing out the text as it is written."""
+        text = dialogue.check(question)
+        clock = _Clock()
+        with self._loading(clock):
+            self.load()
+        if not dialogue.FIELD.search(text) and self._closeness(text) < dialogue.ON_TOPIC:
+            yield DoneEvent(result=_refusal(text, clock))
+            return
+        yield from self._explain(text, clock, cancel or CancelToken())
+
+    def respond(self, message: str, *, cancel: CancelToken | None = None) -> Iterator[Event]:
+        """Judge a situation or answer a question, whichever the message is."""
+        yield from Conversation(self).stream(message, cancel=cancel)
+
+    def conversation(self) -> "Conversation":
+        """A conversation that remembers what was said."""
+        return Conversation(self)
+
+    def search(self, query: str, k: int = 5, only: Filter | None = None) -> list[Hit]:
+        """Facts of the knowledge folder that fit a query, best first."""
+        return self.index.search(dialogue.check(query), k, only=only)
+
+    def batch(self, situations: Iterable[str]) -> Iterator[Advice]:
+        """Judge many situations, in order."""
+        for situation in situations:
+            yield self.ask(situation)
+
+    def as_runnable(self) -> "Runnable[str, Advice]":
+        """This advisor as a LangChain runnable from a situation to `Advice`."""
+        from tunewise.integrations import runnable
+
+        return runnable(self.ask)
+
+    # --- the steps ------------------------------------------------------------------------------
+
+    @contextmanager
+    def _loading(self, clock: _Clock) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            clock.load += time.perf_counter() - began
+
+    def _closeness(self, text: str) -> float:
+        return float((self.index.vectors @ self.embedder.encode([text])[0]).max())
+
+    def _advise(self, text: str, clock: _Clock, corrections: Mapping[str, str], cancel: CancelToken) -> Iterator[Event]:
+        self._check_corrections(corrections)
+        self._check_length(text)
+        yield StatusEvent(text="Reading the situation")
+        with self.model.session(self.reader.prefix, cancel) as session:
+            clock.load += session.load_seconds
+            with clock.part("sheet"):
+                reading = self.reader.read(session, text)
+                factors = sheet(text, self.library.factors, reading.probabilities, self.embedder, corrections)
+            yield from (FactorEvent(factor=factor) for factor in factors)
+            decided = self._decide(reading, factors)
+            clock.parts["verdict"] = clock.elapsed
+            yield decided
+            with clock.part("retrieve"):
+                grounds = self._grounds(text, decided.verdict, factors)
+            yield EvidenceEvent(evidence=tuple(Evidence.of(ground.fact) for ground in grounds))
+            titles = {spec.name: spec.title for spec in self.library.factors}
+            reasons: list[Reason] = []
+            began = time.perf_counter()
+            for event in generation.write_reasons(session, text, decided.verdict, grounds, titles):
+                if isinstance(event, ReasonEvent):
+                    reasons.append(event.reason)
+                yield event
+            clock.parts["reasons"] = time.perf_counter() - began
+            clock.tokens_read, clock.tokens_written = session.tokens_read, session.tokens_written
+        outlook = OutlookEvent(would_change=(), questions=self._questions(decided, factors))
+        yield outlook
+        yield DoneEvent(result=self._advice(text, factors, decided, tuple(reasons), outlook, clock))
+
+    def _check_corrections(self, corrections: Mapping[str, str]) -> None:
+        specs = {spec.name: spec for spec in self.library.factors}
+        for name, level in corrections.items():
+            if name not in specs:
+                raise UserError(f"There is no factor '{name}'.", f"Known are {', '.join(specs)}.")
+            specs[name].level(level)
+
+    def _check_length(self, text: str) -> None:
+        room = self.settings.context - len(self.reader.prefix.head) - RESERVE
+        tokens = self.model.count(text)
+        if tokens > room:
+            raise InputError(
+                f"The message has {tokens:,} tokens, and at most {max(room, 0):,} fit beside the instructions.",
+                "Shorten it, or set TUNEWISE_CONTEXT to a larger number.",
+            )
+
+    def _decide(self, reading: Reading, factors: Sequence[Factor]) -> VerdictEvent:
+        mixed = decision.tempered(reading.verdicts, factors)
+        probabilities = dict(zip(Verdict, mixed, strict=True))
+        verdict = decision.verdict_of(mixed)
+        return VerdictEvent(
+            verdict=verdict,
+            confidence=probabilities[verdict],
+            probabilities=probabilities,
+            method=decision.method(verdict, factors),
+            notes=decision.notes(verdict, probabilities, factors, calibrated=False),
+        )
+
+    def _grounds(self, text: str, verdict: Verdict, factors: Sequence[Factor]) -> list[generation.Ground]:
+        """For each factor that carries the verdict, the fact that fits it and the situation best."""
+        chosen = decision.carrying(verdict, factors, self.settings.reasons)
+        titles = {spec.name: spec.title for spec in self.library.factors}
+        queries = [
+            f"{verdict.label}. {titles[factor.name]}: {factor.meaning}. {factor.quote or text[:300]}"
+            for factor in chosen
+        ]
+        vectors = self.embedder.encode([*queries, text])
+        grounds: list[generation.Ground] = []
+        taken: set[str] = set()
+        for factor, query, vector in zip(chosen, queries, vectors, strict=False):
+            mixed = vector + 0.5 * vectors[-1]
+            mixed /= np.linalg.norm(mixed)
+            hits = self.index.search_vector(query, mixed, len(chosen) + 1, only=Filter(kinds=GROUNDS))
+            fact = next((hit.fact for hit in hits if hit.fact.id not in taken), hits[0].fact)
+            taken.add(fact.id)
+            grounds.append(generation.Ground(factor, fact))
+        return grounds
+
+    def _questions(self, decided: VerdictEvent, factors: Sequence[Factor]) -> tuple[str, ...]:
+        """The question worth answering next; none where the verdict stands clear of the others."""
+        ranked = sorted(decided.probabilities.values(), reverse=True)
+        undecided = decided.verdict is Verdict.NEEDS_MORE_INFORMATION
+        if not undecided and ranked[0] - ranked[1] > 2 * decision.CLOSE_CALL:
+            return ()
+        name = decision.question(decided.verdict, factors)
+        return tuple(spec.ask for spec in self.library.factors if spec.name == name)
+
+    def _advice(
+        self,
+        text: str,
+        factors: tuple[Factor, ...],
+        decided: VerdictEvent,
+        reasons: tuple[Reason, ...],
+        outlook: OutlookEvent,
+        clock: _Clock,
+    ) -> Advice:
+        return Advice(
+            situation=text,
+            verdict=decided.verdict,
+            confidence=decided.confidence,
+            probabilities=decided.probabilities,
+            calibrated=False,
+            method=decided.method,
+            factors=factors,
+            reasons=reasons,
+            would_change=outlook.would_change,
+            questions=outlook.questions,
+            notes=decided.notes,
+            timings=clock.timings(),
+            provenance=self._provenance(),
+        )
+
+    def _provenance(self) -> Provenance:
+        return Provenance(
+            tunewise=version("tunewise"),
+            model=self.model.path.name,
+            model_sha256=self.model.fingerprint,
+            prompts=self.library.digest,
+            knowledge=self.index.corpus.digest,
+        )
+
+    def _explain(self, text: str, clock: _Clock, cancel: CancelToken) -> Iterator[Event]:
+        with clock.part("retrieve"):
+            facts: list[Fact] = [hit.fact for hit in self.index.search(text, ANSWER_FACTS)]
+        yield EvidenceEvent(evidence=tuple(Evidence.of(fact) for fact in facts))
+        written = ""
+        began = time.perf_counter()
+        with self.model.session(self.writer.prefix, cancel) as session:
+            clock.load += session.load_seconds
+            for piece in self.writer.write(session, text, facts):
+                written += piece
+                yield TextEvent(index=0, text=piece)
+            clock.tokens_read, clock.tokens_written = session.tokens_read, session.tokens_written
+        clock.parts["reasons"] = time.perf_counter() - began
+        checked, evidence = generation.settle_answer(written, text, facts)
+        yield DoneEvent(result=Answer(question=text, text=checked, evidence=evidence, timings=clock.timings()))
+
+
+class Conversation:
+    """A conversation: later messages add to the situation or ask about the subject."""
+
+    def __init__(self, advisor: Advisor) -> None:
+        self._advisor = advisor
+        self._turns: list[str] = []
+
+    def send(self, message: str) -> Advice | Answer:
+        """Say something; the answer takes into account what was said before.
+
+        Raises:
+            InputError: The message is empty, binary or over-long.
+        """
+        for event in self.stream(message):
+            if isinstance(event, DoneEvent):
+                return event.result
+        raise AssertionError("a stream ends with its result")
+
+    def stream(self, message: str, *, cancel: CancelToken | None = None) -> Iterator[Event]:
+        """`send`, handing out each result as it stands."""
+        text = dialogue.check(message)
+        advisor = self._advisor
+        clock = _Clock()
+        with advisor._loading(clock):
+            advisor.load()
+        kind = dialogue.route(text, advisor._closeness(text), follow_up=bool(self._turns))
+        token = cancel or CancelToken()
+        if kind is dialogue.Route.OTHER:
+            yield DoneEvent(result=_refusal(text, clock))
+        elif kind is dialogue.Route.QUESTION:
+            yield from advisor._explain(text, clock, token)
+        else:
+            situation = dialogue.merge([*self._turns, text])
+            yield from advisor._advise(situation, clock, {}, token)
+            self._turns.append(text)
+
+    @property
+    def situation(self) -> str:
+        """What has been said of the situation so far."""
+        return dialogue.merge(self._turns)
+
+
+def _refusal(text: str, clock: _Clock) -> Answer:
+    return Answer(question=text, text=dialogue.PURPOSE, evidence=(), on_topic=False, timings=clock.timings())
+
+
+def _last(events: Iterator[Event], kind: type[Result]) -> Result:
+    for event in events:
+        if isinstance(event, DoneEvent) and isinstance(event.result, kind):
+            return event.result
+    raise AssertionError("a stream ends with its result")
+
+
+def knowledge_folder(settings: Settings) -> Path:
+    """The knowledge folder that settings name."""
+    return settings.knowledge or resource("knowledge")

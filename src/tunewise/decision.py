@@ -1,0 +1,193 @@
+"""From what the model computed to a verdict: read-outs, calibration, method, question. Pure.
+
+A *read-out* is a linear map from features to log-odds, fitted on labelled scenarios; the small model
+knows more than it says, and the read-out gets it out of the hidden state (Alain and Bengio 2016,
+"Understanding intermediate layers using linear classifier probes", arXiv:1610.01644). Without one,
+the model's own words decide.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunewise.schema import Factor, Method, Verdict
+
+CLOSE_CALL = 0.15
+"""Lead over the runner-up below which a verdict is called too close to call."""
+REASONS_FOR: dict[Verdict, tuple[str, ...]] = {
+    Verdict.TRAIN_FROM_SCRATCH: ("input", "base", "labels", "raw", "device", "aim", "gap", "compute"),
+    Verdict.FINE_TUNE: ("labels", "base", "gap", "baseline", "raw", "device", "input", "compute", "privacy"),
+    Verdict.USE_AS_IS: ("baseline", "gap", "change", "labels", "base", "input", "compute", "privacy"),
+    Verdict.NEEDS_MORE_INFORMATION: ("task", "input", "labels", "base", "gap", "baseline", "compute"),
+}
+"""Which factors carry a verdict, the weightiest first; order of knowledge/rules.md."""
+WORTH_ASKING = ("task", "input", "gap", "labels", "base", "baseline", "change", "raw", "compute", "device")
+"""Factors in the order in which an unstated one is asked for."""
+
+
+@dataclass(frozen=True)
+class ReadOut:
+    """A fitted linear map from a feature vector to probabilities."""
+
+    mean: NDArray[np.float32]
+    """Mean of each feature, shape (features,)."""
+    scale: NDArray[np.float32]
+    """Standard deviation of each feature, shape (features,); never 0."""
+    weights: NDArray[np.float32]
+    """Shape (features, classes)."""
+    bias: NDArray[np.float32]
+    """Shape (classes,)."""
+    temperature: float = 1.0
+    """Divides the log-odds; fitted on held-out scenarios (Guo et al. 2017, arXiv:1706.04599)."""
+
+    def probabilities(self, features: NDArray[np.float32]) -> tuple[float, ...]:
+        """Class probabilities of one feature vector, shape (features,)."""
+        scores = (features - self.mean) / self.scale @ self.weights + self.bias
+        return softmax(scores / self.temperature)
+
+
+def softmax(scores: NDArray[np.floating[Any]]) -> tuple[float, ...]:
+    """Probabilities from log-odds; they sum to 1."""
+    exponents = np.exp(scores.astype(np.float64) - float(scores.max()))
+    return tuple(float(value) for value in exponents / exponents.sum())
+
+
+def features(
+    state: NDArray[np.float32],
+    probabilities: Mapping[str, Sequence[float]],
+    verdicts: Sequence[float],
+    embedding: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Features of the verdict's read-out: hidden state, sheet and verdict log-probabilities, embedding.
+
+    Args:
+        state: Hidden state at the verdict, shape (width,).
+        probabilities: For each factor, the probability of each level.
+        verdicts: Probability of each verdict in the model's own words.
+        embedding: Sentence embedding of the situation, shape (384,).
+    """
+    sheet = [value for levels in probabilities.values() for value in levels]
+    logs = np.log(np.asarray([*sheet, *verdicts], dtype=np.float32) + 1e-6)
+    return np.concatenate([state, logs, embedding]).astype(np.float32)
+
+
+def verdict_of(probabilities: Sequence[float]) -> Verdict:
+    """The most probable verdict."""
+    return list(Verdict)[int(np.argmax(np.asarray(probabilities)))]
+
+
+def notes(
+    verdict: Verdict, probabilities: Mapping[Verdict, float], factors: Sequence[Factor], *, calibrated: bool
+) -> tuple[str, ...]:
+    """What a reader must know of a decision: a close call, a sheet that disagrees, no calibration."""
+    said = []
+    ranked = sorted(probabilities.items(), key=lambda item: -item[1])
+    (_, first), (rival, second) = ranked[0], ranked[1]
+    if first - second < CLOSE_CALL:
+        said.append(f"Too close to call: '{rival.label}' is nearly as probable.")
+    against = [factor for factor in factors if factor.known and factor.pushes_toward not in (None, verdict)]
+    support = [factor for factor in factors if factor.known and factor.pushes_toward is verdict]
+    if len(against) > len(support) + 2 and verdict is not Verdict.NEEDS_MORE_INFORMATION:
+        named = ", ".join(f"{factor.name}: {factor.level}" for factor in against[:3])
+        said.append(f"Some factors speak for another way ({named}); check them before you rely on this.")
+    if not calibrated:
+        said.append("The probabilities are the model's own and are not calibrated.")
+    return tuple(said)
+
+
+def tempered(probabilities: Sequence[float], factors: Sequence[Factor]) -> tuple[float, ...]:
+    """Probabilities drawn toward the sheet's evidence where the sheet is unanimous against the verdict.
+
+    Used where no read-out was fitted: the verdict's own words are mixed with the pushes of the sheet.
+    """
+    votes = np.full(len(Verdict), 0.5)
+    order = list(Verdict)
+    for factor in factors:
+        if factor.pushes_toward is not None:
+            votes[order.index(factor.pushes_toward)] += factor.probability
+    mixed = np.asarray(probabilities) * votes
+    return tuple(float(value) for value in mixed / mixed.sum())
+
+
+def carrying(verdict: Verdict, factors: Sequence[Factor], count: int) -> tuple[Factor, ...]:
+    """The factors that a verdict's reasons should rest on, the weightiest first.
+
+    Factors that push toward the verdict come first, then stated ones that push nowhere, then others
+    in the verdict's own order; one that pushes another way is never among them while others remain.
+    """
+    order = REASONS_FOR[verdict]
+    undecided = verdict is Verdict.NEEDS_MORE_INFORMATION
+
+    def weight(factor: Factor) -> tuple[int, int]:
+        place = order.index(factor.name) if factor.name in order else len(order)
+        if undecided:
+            return (0 if not factor.known or factor.level in ("vague", "other") else 1, place)
+        if factor.pushes_toward is verdict:
+            return (0, place)
+        if factor.known and factor.pushes_toward is None and factor.quote:
+            return (1, place)
+        if factor.known and factor.pushes_toward is None:
+            return (2, place)
+        return (3 if not factor.known else 4, place)
+
+    return tuple(sorted(factors, key=weight)[:count])
+
+
+def question(verdict: Verdict, factors: Sequence[Factor]) -> str | None:
+    """Name of the unstated factor that is worth asking for, or None where all are stated."""
+    known = {factor.name: factor for factor in factors}
+    for name in WORTH_ASKING:
+        factor = known.get(name)
+        if factor is None:
+            continue
+        if not factor.known or factor.level == "vague" or (factor.name == "input" and factor.level == "other"):
+            return name
+    return "task" if verdict is Verdict.NEEDS_MORE_INFORMATION else None
+
+
+def method(verdict: Verdict, factors: Sequence[Factor]) -> Method | None:
+    """How to carry a verdict out, by the rules R08-R24 of knowledge/rules.md."""
+    level = {factor.name: factor.level for factor in factors}
+    if verdict is Verdict.TRAIN_FROM_SCRATCH:
+        return _scratch_method(level)
+    if verdict is Verdict.FINE_TUNE:
+        return _tuning_method(level)
+    if verdict is Verdict.USE_AS_IS:
+        return _ready_method(level)
+    return None
+
+
+def _scratch_method(level: Mapping[str, str]) -> Method:
+    if level.get("device") == "tiny":
+        return Method.SMALL_NETWORK
+    if level.get("input") in ("rows", "series"):
+        return Method.BOOSTED_TREES
+    if level.get("raw") in ("plenty", "vast") and level.get("labels") not in ("huge", "thousands"):
+        return Method.SELF_SUPERVISED_PRETRAINING
+    if level.get("input") in ("text", "code") and level.get("raw") in ("plenty", "vast"):
+        return Method.SELF_SUPERVISED_PRETRAINING
+    return Method.SUPERVISED_NETWORK
+
+
+def _tuning_method(level: Mapping[str, str]) -> Method:
+    language = level.get("input") in ("text", "code", "other")
+    if level.get("gap") == "cost" or (level.get("device") in ("phone", "tiny") and level.get("baseline") == "passes"):
+        return Method.DISTILLATION
+    if level.get("raw") in ("plenty", "vast") and level.get("labels") in ("none", "unknown", "dozens"):
+        return Method.CONTINUED_PRETRAINING
+    if language:
+        return Method.QLORA if level.get("compute") == "little" else Method.LORA
+    if level.get("labels") in ("none", "dozens", "hundreds") or level.get("input") == "molecules":
+        return Method.LINEAR_PROBE
+    return Method.FULL
+
+
+def _ready_method(level: Mapping[str, str]) -> Method:
+    if level.get("gap") == "facts" or (level.get("change") == "moving" and level.get("input") == "text"):
+        return Method.RAG
+    if level.get("input") not in ("text", "code"):
+        return Method.OFF_THE_SHELF
+    return Method.FEW_SHOT if level.get("labels") in ("dozens", "hundreds") else Method.PROMPTING

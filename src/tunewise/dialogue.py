@@ -1,0 +1,118 @@
+"""What kind of message this is, and what earlier turns of a conversation said."""
+
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+
+from tunewise.errors import InputError
+
+LONGEST = 20_000
+"""Characters of one message; what lies behind would not fit any context here."""
+QUESTION = re.compile(
+    r"^(?:so |and |ok,? |hi,? |hello,? |please,? )*"
+    r"(?:what(?:'s| is| are| does| do| did| was| were)?\b|how (?:does|do|much|many|long|is|are)\b|why\b|explain\b"
+    r"|define\b|describe\b|tell me\b|when (?:does|do|is|was)\b|who\b|which\b|does\b|difference between\b"
+    r"|is (?:it|there|lora|rag|continued)\b|do (?:adapters|loras?|llms|models)\b"
+    r"|can (?:lora|fine-tuning|rag|you explain)\b)",
+    re.I,
+)
+OWN = re.compile(
+    r"\b(?:we|we're|we've|our|ours|us|i|i'm|i've|my|mine|me|team|company|boss|manager|client|customer|lab|hospital"
+    r"|wir|unser\w*|ich|mein\w*|nous|notre|nos|je|mon|nuestr\w*|tenemos|tengo)\b|我们|我|私|हम",
+    re.I,
+)
+DIGIT = re.compile(r"\d")
+ON_TOPIC = 0.36
+"""Cosine to the nearest fact from which a question counts as one about the subject."""
+OFF_TOPIC = 0.20
+"""Cosine to the nearest fact below which a message without any word of the field is none of ours."""
+FIELD = re.compile(
+    r"\b(?:ai|ml|nlp|llms?|gpt\w*|bert|llama\w*|qwen\w*|mistral|whisper|yolo\w*|rag|lora|qlora|peft|gpus?|a100s?|h100s?"
+    r"|models?|modell\w*|modèles?|modelos?|train\w*|trainier\w*|entra[iî]n\w*|entren\w*|fine-?tun\w*|finetun\w*|pre-?train\w*|scratch|prompt\w*"
+    r"|data\w*|daten\w*|données|datos|labels?|labell?ed|annotat\w*|predict\w*|classif\w*|detect\w*|recogni\w*|forecast\w*"
+    r"|neural|network\w*|embedding\w*|transformer\w*|chatbot\w*|bot|images?|photos?|scans?|audio|speech|recordings?|sensor\w*"
+    r"|algorithm\w*|dataset\w*|corpus|tokens?|tokeni[sz]er\w*|regression|xgboost|cnn|unet|u-net|resnet|checkpoint\w*|weights"
+    r"|epochs?|loss|overfit\w*|inference|quanti[sz]\w*|benchmark\w*|accuracy|documents?|texts?|translate|translation|summari[sz]\w*)\b"
+    r"|模型|训练|微调|数据|モデル|学習|データ|मॉडल|डेटा",
+    re.I,
+)
+PURPOSE = (
+    "That is outside what I can help with. I advise on model strategy: whether to train a model from scratch, "
+    "fine-tune one, or use one as it is. Tell me what goes in, what should come out, and what data you have."
+)
+
+
+class Route(StrEnum):
+    """What a message asks for."""
+
+    ADVICE = "advice"
+    """A situation to be judged."""
+    QUESTION = "question"
+    """A question about the subject."""
+    OTHER = "other"
+    """None of ours."""
+
+
+def check(text: str) -> str:
+    """The message, trimmed, if it can be worked on.
+
+    Raises:
+        InputError: It is empty, binary, over-long, or holds no words.
+    """
+    trimmed = text.strip()
+    if not trimmed:
+        raise InputError("The message is empty.", "Describe your situation in a sentence or more.")
+    if len(trimmed) > LONGEST:
+        raise InputError(
+            f"The message has {len(trimmed):,} characters, and at most {LONGEST:,} can be read.",
+            "Shorten it to what matters for the decision.",
+        )
+    odd = sum(not (char.isprintable() or char in "\n\r\t\u200d\ufe0f") for char in trimmed)
+    if odd > 0.02 * len(trimmed) or "\x00" in trimmed:
+        raise InputError("The message is not text.", "Describe your situation in words.")
+    if not _has_words(trimmed):
+        raise InputError("The message holds no words that can be read.", "Describe your situation in words.")
+    return trimmed
+
+
+def _has_words(text: str) -> bool:
+    """Whether a text holds at least one thing that looks like a word of some language."""
+    for word in re.findall(r"[^\W\d_]+", text):
+        if not word.isascii():
+            return True
+        vowels = sum(char in "aeiouyAEIOUY" for char in word)
+        if 2 <= len(word) <= 24 and vowels / len(word) >= 0.15 and not re.search(r"[^aeiouyAEIOUY]{6,}", word):
+            return True
+    return False
+
+
+def route(text: str, closeness: float, *, follow_up: bool = False) -> Route:
+    """What a message asks for.
+
+    Args:
+        text: The message.
+        closeness: Cosine between the message and the nearest fact of the knowledge folder.
+        follow_up: Whether a situation stands already, so that a bare addition belongs to it.
+
+    Returns:
+        A situation wherever there is doubt: judging one wrongly taken for something else costs a
+        verdict, the other way round costs a sentence.
+    """
+    words = len(text.split())
+    field = bool(FIELD.search(text))
+    if QUESTION.match(text) and words <= 40 and not OWN.search(text) and (closeness >= ON_TOPIC or field):
+        return Route.QUESTION
+    if follow_up and (words <= 30 or field):
+        return Route.ADVICE if field or closeness >= OFF_TOPIC or DIGIT.search(text) else Route.OTHER
+    if not field and closeness < ON_TOPIC and (words <= 25 or closeness < OFF_TOPIC):
+        return Route.OTHER
+    return Route.ADVICE
+
+
+def merge(turns: Sequence[str]) -> str:
+    """One situation out of what was said in several turns, oldest first.
+
+    Every turn stands in it verbatim, so that quotations stay true; the newest comes last, and the
+    model reads it as a correction of what stands before.
+    """
+    return "\n".join(turns)

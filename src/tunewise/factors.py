@@ -1,0 +1,170 @@
+"""The factor sheet: levels chosen under constraint, and the user's words that each rests on."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunewise.embedding import Embedder
+from tunewise.llm import HOLE, LocalModel, Prefix, Session
+from tunewise.prompts import Example, FactorSpec, PromptLibrary
+from tunewise.schema import Factor, Verdict
+
+PHRASES: dict[Verdict, str] = {
+    Verdict.TRAIN_FROM_SCRATCH: "train a model from scratch",
+    Verdict.FINE_TUNE: "fine-tune a pre-trained model",
+    Verdict.USE_AS_IS: "use an existing model as it is",
+    Verdict.NEEDS_MORE_INFORMATION: "ask for more information",
+}
+"""How the model names each verdict; no two begin with the same token."""
+STRATEGY = "The right strategy is to"
+REASONED = 2
+"""Every so many worked examples, one also shows a reason; all of them would cost 500 tokens."""
+CLAUSE = re.compile(r"[^.!?;,\n()]+(?:[.,](?=\d)[^.!?;,\n()]+)*")
+JOIN = re.compile(r"\s+(?:and|but|so|because|while|und|aber|et|mais|y|pero)\s+")
+SHORTEST, LONGEST = 2, 24
+"""Words of a clause that may be quoted."""
+UNQUOTED = 0.8
+"""Probability below which a level that no clause supports is shown as not stated."""
+CUE_WEIGHT = 0.22
+FLOOR = 0.34
+"""Least score of a clause that is quoted; below it the factor is shown without a quotation."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the model computed about a situation."""
+
+    probabilities: Mapping[str, tuple[float, ...]]
+    """For each factor, the probability of each level, in the order of its definition."""
+    verdicts: tuple[float, ...]
+    """Probability of each verdict, in the order of `Verdict`, as the model itself words it."""
+    states: NDArray[np.float32]
+    """Final hidden states, shape (factors + 1, width): one a factor, the last at the verdict."""
+
+
+class SheetReader:
+    """Reads a situation into a factor sheet.
+
+    Args:
+        model: The local model.
+        library: Prompts, factors and worked examples.
+    """
+
+    def __init__(self, model: LocalModel, library: PromptLibrary) -> None:
+        self.factors = library.factors
+        self.prefix: Prefix = model.prefix(_messages(library))
+        self._texts = [f"{factor.name}:" for factor in self.factors] + [STRATEGY]
+        self._options = [[f" {level.name}" for level in factor.levels] for factor in self.factors]
+        self._options.append([f" {phrase}" for phrase in PHRASES.values()])
+
+    def read(self, session: Session, situation: str) -> Reading:
+        """Read the situation and weigh every factor and the verdict in one forward pass.
+
+        The session is left behind the situation, ready for `reason_lead`.
+        """
+        session.read(situation)
+        session.close_turn()
+        choices, states = session.choose_side_by_side(self._texts, self._options)
+        *levels, verdict = [choice.probabilities for choice in choices]
+        names = [factor.name for factor in self.factors]
+        return Reading(dict(zip(names, levels, strict=True)), verdict, states)
+
+
+def reason_lead(verdict: Verdict, factor: str, level: str, fact: str) -> str:
+    """What stands before a reason, in the worked examples as well as in use."""
+    return f"{STRATEGY} {PHRASES[verdict]}.\nBecause {factor}: {level}\nKnown: {fact}\nReason:"
+
+
+def sheet(
+    situation: str,
+    factors: Sequence[FactorSpec],
+    probabilities: Mapping[str, Sequence[float]],
+    embedder: Embedder,
+    corrections: Mapping[str, str] | None = None,
+) -> tuple[Factor, ...]:
+    """The factor sheet as it is shown.
+
+    Args:
+        situation: What the user wrote.
+        factors: Definitions.
+        probabilities: For each factor, the probability of each level.
+        embedder: Finds the clause that a level rests on.
+        corrections: Levels that the user set; they win.
+    """
+    clauses = split_clauses(situation)
+    vectors = embedder.encode([*clauses, *_descriptions(factors)])
+    similarity = vectors[: len(clauses)] @ vectors[len(clauses) :].T
+    lines, column = [], 0
+    for spec in factors:
+        weights = np.asarray(probabilities[spec.name])
+        place = int(weights.argmax())
+        corrected = spec.name in (corrections or {})
+        if corrected:
+            place = [level.name for level in spec.levels].index((corrections or {})[spec.name])
+        level = spec.levels[place]
+        quote = None
+        if level != spec.silent and spec.name != "task" and not corrected:
+            quote = _quote(clauses, similarity[:, column + place], spec)
+            if quote is None and spec.silent and weights[place] < UNQUOTED:
+                level, place = spec.silent, spec.levels.index(spec.silent)
+        lines.append(
+            Factor(
+                name=spec.name,
+                level=level.name,
+                meaning=level.meaning,
+                quote=quote,
+                probability=1.0 if corrected else float(min(weights[place], 1.0)),
+                pushes_toward=level.pushes,
+                corrected=corrected,
+            )
+        )
+        column += len(spec.levels)
+    return tuple(lines)
+
+
+def split_clauses(text: str) -> list[str]:
+    """Clauses of a text that are worth quoting, each a verbatim substring of it."""
+    clauses: list[str] = []
+    for match in CLAUSE.finditer(text):
+        for part in JOIN.split(match.group()):
+            clause = part.strip(" \t\"'“”-–:")
+            if SHORTEST <= len(clause.split()) <= LONGEST and clause in text:
+                clauses.append(clause)
+    return list(dict.fromkeys(clauses))
+
+
+def _quote(clauses: Sequence[str], similarity: NDArray[np.float32], spec: FactorSpec) -> str | None:
+    best, best_score = None, FLOOR
+    for clause, closeness in zip(clauses, similarity, strict=True):
+        words = set(re.findall(r"\w[\w-]*", clause.lower()))
+        cues = sum(any(word.startswith(cue.lower()) for word in words) for cue in spec.cues)
+        score = float(closeness) + CUE_WEIGHT * min(cues, 2)
+        if score > best_score:
+            best, best_score = clause, score
+    return best
+
+
+def _descriptions(factors: Sequence[FactorSpec]) -> list[str]:
+    return [f"{factor.title}: {level.meaning}" for factor in factors for level in factor.levels]
+
+
+def _messages(library: PromptLibrary) -> list[dict[str, str]]:
+    system = library.prompt("sheet").render(factors=library.factors, verdicts=list(PHRASES.values()))
+    messages = [{"role": "system", "content": system}]
+    for place, example in enumerate(library.examples):
+        messages.append({"role": "user", "content": example.situation.strip()})
+        messages.append({"role": "assistant", "content": _solution(example, reasoned=place % REASONED == 0)})
+    return [*messages, {"role": "user", "content": HOLE}]
+
+
+def _solution(example: Example, *, reasoned: bool) -> str:
+    lines = [f"{name}: {level}" for name, level in example.sheet.items()]
+    if reasoned:
+        lead = reason_lead(example.verdict, example.because, example.sheet[example.because], example.fact)
+        lines.append(f"{lead} {example.reason}")
+    else:
+        lines.append(f"{STRATEGY} {PHRASES[example.verdict]}.")
+    return "\n".join(lines)

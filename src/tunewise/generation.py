@@ -1,0 +1,163 @@
+"""Writing: reasons tied to a factor and a fact, and answers that cite; each checked before it counts."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tunewise import grounding
+from tunewise.factors import PHRASES, reason_lead
+from tunewise.llm import HOLE, LocalModel, Prefix, Session
+from tunewise.prompts import PromptLibrary
+from tunewise.schema import Evidence, Fact, Factor, Reason, ReasonEvent, TextEvent, Verdict
+
+REASON_TOKENS = 48
+"""Longest reason; the worked examples have 20 to 35."""
+ANSWER_TOKENS = 160
+COPIED = 0.6
+"""Share of a reason that may be one run of words out of its fact."""
+LEAST_WORDS = 6
+AGAINST: dict[Verdict, re.Pattern[str]] = {
+    Verdict.TRAIN_FROM_SCRATCH: re.compile(
+        r"(?:too (?:few|little|small)|not enough) .{0,40}(?:from (?:scratch|nothing|zero)|of its own)"
+        r"|(?:enough|fits?|right|best) (?:to|for) (?:fine-tun|adapt)",
+        re.I,
+    ),
+    Verdict.FINE_TUNE: re.compile(
+        r"(?:too (?:few|little|small)|not enough) (?:to|for) (?:fine-tun|adapt|tun)"
+        r"|enough to train (?:a model |one )?(?:from scratch|of its own)|nothing (?:left )?to train",
+        re.I,
+    ),
+    Verdict.USE_AS_IS: re.compile(r"enough to (?:fine-tun|adapt|train|teach)|(?:can|will|should) teach", re.I),
+    Verdict.NEEDS_MORE_INFORMATION: re.compile(r"enough to (?:fine-tun|adapt|train|teach)", re.I),
+}
+"""Turns of phrase that argue for another verdict than the one they stand under."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a reason is to rest on."""
+
+    factor: Factor
+    fact: Fact
+
+
+def write_reasons(
+    session: Session, situation: str, verdict: Verdict, grounds: Sequence[Ground], titles: dict[str, str]
+) -> Iterator[TextEvent | ReasonEvent]:
+    """Write one reason a ground, all side by side, check each, and replace what fails.
+
+    Args:
+        session: Behind the situation, as `SheetReader.read` leaves it.
+        situation: What the user wrote.
+        verdict: What the reasons are for.
+        grounds: At least one.
+        titles: How each factor is called before a person.
+
+    Yields:
+        Pieces as they are written, then each reason, whole and checked, in order.
+    """
+    leads = [reason_lead(verdict, ground.factor.name, ground.factor.level, ground.fact.text) for ground in grounds]
+    texts = [""] * len(grounds)
+    for index, piece in session.write_side_by_side(leads, limit=REASON_TOKENS, stop=["\n"]):
+        new = piece if texts[index] else piece.lstrip()
+        texts[index] += new
+        if new:
+            yield TextEvent(index=index, text=new)
+    for index, (ground, text) in enumerate(zip(grounds, texts, strict=True)):
+        yield ReasonEvent(index=index, reason=_settle(text.strip(), situation, verdict, ground, titles, texts[:index]))
+
+
+def _settle(
+    text: str,
+    situation: str,
+    verdict: Verdict,
+    ground: Ground,
+    titles: dict[str, str],
+    earlier: Sequence[str],
+) -> Reason:
+    fits = not faults(text, situation, verdict, ground) and text not in [other.strip() for other in earlier]
+    return Reason(
+        text=text if fits else compose(ground, verdict, titles[ground.factor.name]),
+        factors=(ground.factor.name,),
+        evidence=(Evidence.of(ground.fact),),
+        composed=not fits,
+    )
+
+
+def faults(text: str, situation: str, verdict: Verdict, ground: Ground) -> list[str]:
+    """What is wrong with a reason; empty where it may be shown.
+
+    A reason must be whole, speak of the situation, argue for the verdict, say nothing that neither
+    situation nor fact supports, and not be copied out of the fact.
+    """
+    found = grounding.violations(text, [situation, ground.fact.text])
+    if len(text.split()) < LEAST_WORDS or text[-1:] not in ".!":
+        found.append("not a whole sentence")
+    if grounding.copied(text, ground.fact.text) > COPIED:
+        found.append("copied from the fact")
+    if AGAINST[verdict].search(text):
+        found.append("argues for another verdict")
+    if ground.factor.known and grounding.overlap(text, situation) == 0:
+        found.append("does not speak of the situation")
+    return found
+
+
+def compose(ground: Ground, verdict: Verdict, title: str) -> str:
+    """A plain reason built from factor and fact, for where the model's own sentence fails."""
+    factor = ground.factor
+    said = f"You wrote “{factor.quote}”" if factor.quote else f"{title}: {factor.meaning}"
+    if factor.quote:
+        said += f", which reads as {factor.meaning}"
+    if factor.pushes_toward is verdict:
+        return f"{said}; that speaks for the decision to {PHRASES[verdict]}."
+    return f"{said}; it was weighed for the decision to {PHRASES[verdict]}."
+
+
+class AnswerWriter:
+    """Answers questions about the subject from facts.
+
+    Args:
+        model: The local model.
+        library: Holds the prompt `answer`.
+    """
+
+    def __init__(self, model: LocalModel, library: PromptLibrary) -> None:
+        self._model = model
+        system = library.prompt("answer").render()
+        self.prefix: Prefix = model.prefix([{"role": "system", "content": system}, {"role": "user", "content": HOLE}])
+
+    def write(self, session: Session, question: str, facts: Sequence[Fact]) -> Iterator[str]:
+        """Write an answer that cites facts as [1], [2] …; not checked yet."""
+        listed = "\n".join(f"[{place}] {fact.text}" for place, fact in enumerate(facts, start=1))
+        session.read(f"Facts:\n{listed}\n\nQuestion: {question}")
+        session.close_turn()
+        yield from session.write("Answer:", limit=ANSWER_TOKENS, stop=["\n\n", "\nQuestion:", "\nFacts:"])
+
+
+def settle_answer(text: str, question: str, facts: Sequence[Fact]) -> tuple[str, tuple[Evidence, ...]]:
+    """Keep the sentences of an answer that the facts support, and cite what they rest on.
+
+    Returns:
+        The checked text, and the evidence in the order of its first citation. Where nothing stands,
+        the best fact itself is the answer.
+    """
+    kept: list[str] = []
+    used: list[int] = []
+    supports = [question, *(fact.text for fact in facts)]
+    for sentence in re.split(r"(?<=[.!?])\s+(?!\[)", text.strip()):
+        plain = re.sub(r"\s*\[\d+\]", "", sentence)
+        if len(plain.split()) < 3 or plain[-1:] not in ".!?:" or grounding.violations(plain, supports):
+            continue
+        cited = [int(number) for number in re.findall(r"\[(\d+)\]", sentence)]
+        known = [number for number in cited if 1 <= number <= len(facts)]
+        best = known or [_closest(plain, facts)]
+        used += [number for number in best if number not in used]
+        kept.append(re.sub(r"\s*\[\d+\]", "", sentence) + "".join(f" [{used.index(n) + 1}]" for n in best))
+    if not kept:
+        return f"{facts[0].text} [1]", (Evidence.of(facts[0]),)
+    return " ".join(kept), tuple(Evidence.of(facts[number - 1]) for number in used)
+
+
+def _closest(sentence: str, facts: Sequence[Fact]) -> int:
+    weights = [grounding.overlap(sentence, fact.text) for fact in facts]
+    return weights.index(max(weights)) + 1

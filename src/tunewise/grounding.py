@@ -1,0 +1,134 @@
+"""What a sentence may say: verbatim spans, and numbers and names that nothing supports. Pure."""
+
+import re
+from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher
+
+NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:\s?[kKmMbB](?![a-zA-Z]))?")
+NAME = re.compile(r"\b(?:[A-Z][a-z]*[A-Z0-9][\w-]*|[A-Z]{2,}[\w-]*|[A-Z][a-z]+[\w-]*)\b")
+WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+SUFFIX = {"k": 1e3, "m": 1e6, "b": 1e9}
+NUMBER_WORDS = {
+    word: float(value)
+    for value, word in enumerate(
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+    )
+} | {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "dozen": 12.0, "half": 0.5}
+COMMON_NAMES = frozenset(
+    """
+    a an and any as at because both but by can for from given having if in it its no not on only or
+    our since so some such that the their there these they this those though thus to training train
+    use using we what when where while with without you your fine-tune fine-tuning tune tuning data
+    labels labelled labeled model models pre-trained pretrained i ai ml nlp llm llms gpu gpus cpu
+    api rag
+    """.split()
+)
+"""Capitalised words that are no proper names, and abbreviations that everybody in the field uses."""
+
+
+def find_span(quote: str, text: str) -> tuple[int, int] | None:
+    """Where a quotation stands in a text, exactly.
+
+    Returns:
+        Start and end, or None where it is not a verbatim substring.
+    """
+    start = text.find(quote) if quote else -1
+    return None if start < 0 else (start, start + len(quote))
+
+
+def numbers(text: str) -> set[float]:
+    """Values of the numbers in a text: `4,000`, `4k` and `4.0K` are the same.
+
+    A number word such as `thousand` counts as its value and, behind a figure, as a factor.
+    """
+    found: set[float] = set()
+    for match in NUMBER.finditer(text):
+        raw = match.group().replace(",", "").replace(" ", "")
+        factor = SUFFIX.get(raw[-1].lower(), 1.0)
+        value = float(raw.rstrip("kKmMbB"))
+        after = WORD.search(text, match.end())
+        word = after.group().lower().rstrip("s") if after and after.start() <= match.end() + 2 else ""
+        scale = NUMBER_WORDS.get(word, 1.0)
+        found.add(value * factor * (scale if scale >= 100 else 1.0))
+        found.add(value * factor)
+    return found
+
+
+def _number_words(text: str) -> set[float]:
+    return {NUMBER_WORDS[word] for word in text.lower().split() if word in NUMBER_WORDS}
+
+
+def names(text: str) -> set[str]:
+    """Proper names in a sentence, lower-cased: capitalised words and abbreviations.
+
+    The first word of a sentence is a name only if it is written like no ordinary word (`XLS-R`).
+    """
+    found: set[str] = set()
+    for match in NAME.finditer(text):
+        word = match.group()
+        before = text[: match.start()].rstrip()
+        opens = not before or before[-1] in ".!?:"
+        if opens and word[1:].islower():
+            continue
+        for part in [word, *word.split("-")]:
+            if len(part) > 1 and part.lower() not in COMMON_NAMES:
+                found.add(part.lower())
+    return found
+
+
+def _stems(text: str) -> set[str]:
+    words = {word.lower() for word in WORD.findall(text)}
+    parts = {part for word in words for part in word.split("-")}
+    return {_stem(word) for word in words | parts}
+
+
+def _stem(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") else word
+
+
+def violations(sentence: str, supports: Iterable[str]) -> list[str]:
+    """Numbers and proper names in a sentence that occur in none of its supports.
+
+    Args:
+        sentence: What is to be shown.
+        supports: Texts it may draw on: the situation, the cited facts, estimates shown beside it.
+
+    Returns:
+        One short description a breach; empty where all is supported.
+    """
+    known = "\n".join(supports)
+    allowed = numbers(known) | _number_words(known)
+    breaches = [
+        f"number {match.group()}"
+        for match in NUMBER.finditer(sentence)
+        if not numbers(sentence[match.start() : match.end() + 12]) & allowed
+    ]
+    stems = _stems(known)
+    breaches += [f"name {name}" for name in sorted(names(sentence)) if _stem(name) not in stems]
+    return breaches
+
+
+def copied(sentence: str, text: str) -> float:
+    """Share of a sentence that stands in a text as one run of words, from 0 to 1.
+
+    A sentence that is copied out of its evidence says nothing about the situation.
+    """
+    words, others = WORD.findall(sentence.lower()), WORD.findall(text.lower())
+    if not words:
+        return 0.0
+    run = SequenceMatcher(None, words, others, autojunk=False).find_longest_match()
+    return run.size / len(words)
+
+
+def overlap(sentence: str, text: str) -> float:
+    """Share of a sentence's content words that also occur in a text, from 0 to 1."""
+    words = {_stem(word.lower()) for word in WORD.findall(sentence) if len(word) > 3}
+    return len(words & _stems(text)) / len(words) if words else 0.0
+
+
+def best_clause(clauses: Sequence[str], weights: Sequence[float], floor: float) -> str | None:
+    """The clause with the greatest weight, or None where none reaches the floor."""
+    if not clauses:
+        return None
+    place = max(range(len(clauses)), key=weights.__getitem__)
+    return clauses[place] if weights[place] >= floor else None

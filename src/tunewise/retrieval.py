@@ -1,0 +1,365 @@
+"""Search over facts: embeddings in Chroma and BM25 side by side, fused by rank.
+
+An index is a folder that is built once and never changed: named by the hash of what it was built from,
+written under another name and moved into place, so that a crash leaves the old one. Vectors of facts
+that did not change are taken over from the previous index.
+"""
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.retrievers import BaseRetriever
+from numpy.typing import NDArray
+
+from tunewise.corpus import Corpus
+from tunewise.embedding import Embedder
+from tunewise.errors import StoreError
+from tunewise.schema import Fact, Hit
+
+FORMAT = 2
+"""Version of the layout of an index folder."""
+MANIFEST = "manifest.json"
+COLLECTION = "facts"
+BATCH = 256
+CANDIDATES = 40
+"""Facts that each search hands to the fusion."""
+RANK_CONSTANT = 20.0
+"""Damping of reciprocal rank fusion; Cormack et al. 2009 use 60 for longer lists."""
+DENSE_SHARE = 0.55
+"""Weight of the embedding search against BM25 in the fusion."""
+TWIN = 0.92
+"""Cosine above which two facts count as one."""
+WORD = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Restricts a search; None lets everything through."""
+
+    topics: frozenset[str] | None = None
+    kinds: frozenset[str] | None = None
+    statuses: frozenset[str] | None = None
+
+    def admits(self, fact: Fact) -> bool:
+        """Whether a fact passes."""
+        return (
+            (self.topics is None or fact.topic in self.topics)
+            and (self.kinds is None or fact.kind in self.kinds)
+            and (self.statuses is None or fact.sources[0].status in self.statuses)
+        )
+
+
+class Index:
+    """Facts that can be searched. Use `Index.open`, which builds what is missing.
+
+    Args:
+        folder: A complete index folder.
+        corpus: What it was built from.
+        embedder: What it was built with.
+
+    Raises:
+        StoreError: The folder is damaged or was built from something else.
+    """
+
+    def __init__(self, folder: Path, corpus: Corpus, embedder: Embedder) -> None:
+        import bm25s
+
+        self.folder = folder
+        self.corpus = corpus
+        self._embedder = embedder
+        self._facts = corpus.facts
+        self._place = {fact.id: place for place, fact in enumerate(self._facts)}
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text())
+            if manifest["corpus"] != corpus.digest or manifest["facts"] != len(self._facts):
+                raise StoreError("The index was built from another knowledge folder.", "Run 'tunewise index'.")
+            self.vectors: NDArray[np.float32] = np.load(folder / "vectors.npy", allow_pickle=False)
+            self._lexical = bm25s.BM25.load(str(folder / "bm25"), load_corpus=False)
+            self._store = _chroma(folder / "chroma", embedder)
+            if self._store._collection.count() != len(self._facts):
+                raise StoreError("The index is not complete.", "Run 'tunewise index --rebuild'.")
+        except StoreError:
+            raise
+        # Chroma, NumPy and bm25s raise errors of a dozen kinds over damaged files.
+        except Exception as error:
+            raise StoreError(f"The index cannot be read: {error}", "Run 'tunewise index --rebuild'.") from error
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        corpus: Corpus,
+        embedder: Embedder,
+        *,
+        rebuild: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> "Index":
+        """The index of a corpus, built where it is missing or damaged.
+
+        Args:
+            root: Folder of all indexes.
+            corpus: What to index.
+            embedder: What to embed with.
+            rebuild: Build it anew whatever is there.
+            progress: Called with facts done and facts in all while embedding.
+
+        Raises:
+            StoreError: The folder cannot be written.
+        """
+        folder = root / f"{corpus.digest[:16]}-v{FORMAT}"
+        if not rebuild and (folder / MANIFEST).is_file():
+            try:
+                return cls(folder, corpus, embedder)
+            except StoreError:
+                pass
+        try:
+            _build(folder, corpus, embedder, progress, reuse=not rebuild)
+        except OSError as error:
+            raise StoreError(
+                f"The index cannot be written to {root}: {error.strerror or error}.",
+                "Set TUNEWISE_CACHE to a folder that can be written.",
+            ) from error
+        return cls(folder, corpus, embedder)
+
+    def search(self, query: str, k: int = 5, *, only: Filter | None = None) -> list[Hit]:
+        """The facts that fit a query best.
+
+        Args:
+            query: Any text; a question or a whole situation.
+            k: Most facts to return.
+            only: Restricts the search.
+
+        Returns:
+            At most `k` hits, best first, no two of them near-twins.
+        """
+        vector = self._embedder.encode([query])[0]
+        return self.search_vector(query, vector, k, only=only)
+
+    def search_vector(
+        self, query: str, vector: NDArray[np.float32], k: int = 5, *, only: Filter | None = None
+    ) -> list[Hit]:
+        """`search` with the query's embedding at hand."""
+        restriction = only or Filter()
+        wide = min(len(self._facts), CANDIDATES if only is None else len(self._facts))
+        dense = [place for place in self._dense(vector, wide) if restriction.admits(self._facts[place])]
+        lexical = [place for place in self._rank_lexically(query, wide) if restriction.admits(self._facts[place])]
+        dense_rank = {place: rank for rank, place in enumerate(dense, start=1)}
+        lexical_rank = {place: rank for rank, place in enumerate(lexical, start=1)}
+        scores = {
+            place: DENSE_SHARE * _credit(dense_rank.get(place)) + (1 - DENSE_SHARE) * _credit(lexical_rank.get(place))
+            for place in dense_rank | lexical_rank
+        }
+        ordered = sorted(scores, key=lambda place: (-scores[place], place))
+        return [
+            Hit(
+                fact=self._facts[place],
+                score=scores[place],
+                dense_rank=dense_rank.get(place),
+                lexical_rank=lexical_rank.get(place),
+            )
+            for place in self._without_twins(ordered, k)
+        ]
+
+    def vector(self, fact: Fact) -> NDArray[np.float32]:
+        """Embedding of an indexed fact, shape (384,)."""
+        return np.asarray(self.vectors[self._place[fact.id]], dtype=np.float32)
+
+    def as_retriever(self, k: int = 5, only: Filter | None = None) -> BaseRetriever:
+        """This index as a LangChain retriever of `Document`s; `id` is the fact's."""
+        return FactRetriever(index=self, k=k, only=only)
+
+    def _dense(self, vector: NDArray[np.float32], k: int) -> list[int]:
+        found = self._store._collection.query(query_embeddings=[vector], n_results=k, include=["distances"])
+        return [self._place[identifier] for identifier in found["ids"][0] if identifier in self._place]
+
+    def _rank_lexically(self, query: str, k: int) -> list[int]:
+        words = [word for word in terms(query) if word in self._lexical.vocab_dict]
+        if not words:
+            return []
+        scores = self._lexical.get_scores(words)
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [int(place) for place in best if scores[place] > 0]
+
+    def _without_twins(self, places: Sequence[int], k: int) -> list[int]:
+        kept: list[int] = []
+        for place in places:
+            if len(kept) == k:
+                break
+            if not kept or float((self.vectors[kept] @ self.vectors[place]).max()) < TWIN:
+                kept.append(place)
+        return kept
+
+
+class FactRetriever(BaseRetriever):
+    """A LangChain retriever over an `Index`."""
+
+    index: Any
+    """The index."""
+    k: int = 5
+    """Most documents to return."""
+    only: Any = None
+    """Restricts the search."""
+
+    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
+        return [
+            Document(
+                id=hit.fact.id,
+                page_content=hit.fact.text,
+                metadata={
+                    "title": hit.fact.title,
+                    "document": hit.fact.document,
+                    "topic": hit.fact.topic,
+                    "source": hit.fact.sources[0].citation,
+                    "url": hit.fact.sources[0].url,
+                    "score": hit.score,
+                },
+            )
+            for hit in self.index.search(query, self.k, only=self.only)
+        ]
+
+
+def terms(text: str) -> list[str]:
+    """Stemmed words of a text without stop words, for BM25."""
+    stem, stop = _stemmer()
+    words = [word for word in WORD.findall(text.lower()) if word not in stop]
+    return [stem(word) for word in words]
+
+
+@lru_cache(maxsize=1)
+def _stemmer() -> tuple[Callable[[str], str], frozenset[str]]:
+    import Stemmer
+    from bm25s.stopwords import STOPWORDS_EN_PLUS
+
+    return Stemmer.Stemmer("english").stemWord, frozenset(STOPWORDS_EN_PLUS)
+
+
+def _credit(rank: int | None) -> float:
+    """What a place in one ranking is worth: Cormack et al. 2009, reciprocal rank fusion."""
+    return 0.0 if rank is None else 1.0 / (RANK_CONSTANT + rank)
+
+
+def indexed_text(fact: Fact) -> str:
+    """What is searched of a fact: its words and the title it stands under."""
+    return f"{fact.title}: {fact.text}"
+
+
+def _chroma(folder: Path, embedder: Embeddings) -> Any:
+    import chromadb
+    from langchain_chroma import Chroma
+
+    settings = chromadb.config.Settings(anonymized_telemetry=False, allow_reset=False)
+    client = chromadb.PersistentClient(path=str(folder), settings=settings)
+    return Chroma(
+        collection_name=COLLECTION,
+        client=client,
+        embedding_function=embedder,
+        collection_metadata={"hnsw:space": "cosine", "hnsw:search_ef": 100},
+    )
+
+
+class _KnownVectors(Embeddings):
+    """Hands out vectors that are known already, so that Chroma embeds nothing twice."""
+
+    def __init__(self, vectors: dict[str, NDArray[np.float32]]) -> None:
+        self._vectors = vectors
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [[float(value) for value in self._vectors[text]] for text in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed_documents([text])[0]
+
+
+def _build(
+    folder: Path,
+    corpus: Corpus,
+    embedder: Embedder,
+    progress: Callable[[int, int], None] | None,
+    *,
+    reuse: bool,
+) -> None:
+    import bm25s
+
+    root = folder.parent
+    root.mkdir(parents=True, exist_ok=True)
+    scratch = root / f".building-{os.getpid()}-{time.monotonic_ns()}"
+    scratch.mkdir()
+    try:
+        facts = corpus.facts
+        texts = [indexed_text(fact) for fact in facts]
+        known = _known_vectors(root) if reuse else {}
+        vectors = _embed(texts, known, embedder, progress)
+        store = _chroma(scratch / "chroma", _KnownVectors(dict(zip(texts, vectors, strict=True))))
+        for start in range(0, len(facts), BATCH):
+            part = slice(start, start + BATCH)
+            store.add_texts(
+                texts=texts[part],
+                metadatas=[{"topic": fact.topic, "kind": fact.kind} for fact in facts[part]],
+                ids=[fact.id for fact in facts[part]],
+            )
+        lexical = bm25s.BM25(method="lucene", k1=1.2, b=0.6)
+        lexical.index([terms(text) for text in texts], show_progress=False)
+        lexical.save(str(scratch / "bm25"))
+        np.save(scratch / "vectors.npy", np.asarray(vectors, dtype=np.float32), allow_pickle=False)
+        keys = [sha256(text.encode()).hexdigest() for text in texts]
+        (scratch / "texts.json").write_text(json.dumps(keys))
+        manifest = {"format": FORMAT, "corpus": corpus.digest, "facts": len(facts), "built": int(time.time())}
+        (scratch / MANIFEST).write_text(json.dumps(manifest))
+        _put_in_place(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _put_in_place(scratch: Path, folder: Path) -> None:
+    """Move a finished index into place; another process may have been first, or the old be damaged."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    scratch.rename(folder)
+    stale = sorted(folder.parent.glob("*-v*"), key=lambda path: path.stat().st_mtime)[:-3]
+    for old in stale:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _known_vectors(root: Path) -> dict[str, NDArray[np.float32]]:
+    """Vectors of earlier indexes by the hash of their text."""
+    known: dict[str, NDArray[np.float32]] = {}
+    for folder in root.glob(f"*-v{FORMAT}"):
+        try:
+            keys = json.loads((folder / "texts.json").read_text())
+            vectors = np.load(folder / "vectors.npy", allow_pickle=False)
+            known.update(zip(keys, vectors, strict=True))
+        # A damaged old index only means that its facts are embedded again.
+        except (OSError, ValueError):
+            continue
+    return known
+
+
+def _embed(
+    texts: Sequence[str],
+    known: dict[str, NDArray[np.float32]],
+    embedder: Embedder,
+    progress: Callable[[int, int], None] | None,
+) -> list[NDArray[np.float32]]:
+    keys = [sha256(text.encode()).hexdigest() for text in texts]
+    missing = [place for place, key in enumerate(keys) if key not in known]
+    vectors = dict(known)
+    for start in range(0, len(missing), BATCH):
+        places = missing[start : start + BATCH]
+        rows = embedder.encode([texts[place] for place in places])
+        vectors.update((keys[place], row) for place, row in zip(places, rows, strict=True))
+        if progress:
+            progress(start + len(places), len(missing))
+    return [vectors[key] for key in keys]

@@ -1,0 +1,408 @@
+"""Every type that crosses a module border: frozen, extra fields forbidden, one text per field."""
+
+import math
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Verdict(StrEnum):
+    """The four answers that Tunewise can give."""
+
+    TRAIN_FROM_SCRATCH = "train_from_scratch"
+    FINE_TUNE = "fine_tune"
+    USE_AS_IS = "use_as_is"
+    NEEDS_MORE_INFORMATION = "needs_more_information"
+
+    @property
+    def label(self) -> str:
+        """The verdict as a person would say it."""
+        return LABELS[self]
+
+
+LABELS: dict[Verdict, str] = {
+    Verdict.TRAIN_FROM_SCRATCH: "Train from scratch",
+    Verdict.FINE_TUNE: "Fine-tune a pre-trained model",
+    Verdict.USE_AS_IS: "Use an existing model as it is",
+    Verdict.NEEDS_MORE_INFORMATION: "More information needed",
+}
+
+
+class Method(StrEnum):
+    """How a verdict is carried out."""
+
+    FULL = "full"
+    LORA = "lora"
+    QLORA = "qlora"
+    LINEAR_PROBE = "linear_probe"
+    CONTINUED_PRETRAINING = "continued_pretraining"
+    DISTILLATION = "distillation"
+    PREFERENCE_TUNING = "preference_tuning"
+    BOOSTED_TREES = "boosted_trees"
+    SMALL_NETWORK = "small_network"
+    SUPERVISED_NETWORK = "supervised_network"
+    SELF_SUPERVISED_PRETRAINING = "self_supervised_pretraining"
+    PROMPTING = "prompting"
+    FEW_SHOT = "few_shot"
+    RAG = "rag"
+    LONG_CONTEXT = "long_context"
+    OFF_THE_SHELF = "off_the_shelf"
+
+
+class Value(BaseModel):
+    """Base of all values: immutable, compared by content, refusing unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+# --- knowledge -------------------------------------------------------------------------------
+
+
+class Source(Value):
+    """Where a fact comes from."""
+
+    citation: str
+    """Authors, year, title, identifier."""
+    url: str | None = None
+    """Address of the page, where there is one."""
+    status: Literal["verified", "recalled", "derived", "own"] = "verified"
+    """verified: read at the source; recalled: from memory of it; derived: worked out; own: the user's."""
+    as_of: str | None = None
+    """Date (YYYY-MM or YYYY-MM-DD) for facts that age: prices, laws, licences, products."""
+
+
+class Fact(Value):
+    """The smallest citable unit of the knowledge folder."""
+
+    id: str
+    """Stable identifier, unique in the folder, such as `F09.01`."""
+    text: str
+    """The fact in at most 60 words, verbatim as it stands in the file."""
+    document: str
+    """File it stands in, relative to the knowledge folder."""
+    title: str
+    """Title of that file."""
+    topic: str
+    """Slug of the topic, such as `peft`."""
+    kind: str
+    """article, topic, case, rules, glossary, or own for a user's document."""
+    sources: tuple[Source, ...]
+    """At least one."""
+
+
+class Hit(Value):
+    """A fact found for a query."""
+
+    fact: Fact
+    """What was found."""
+    score: float
+    """Fused relevance; higher is better, comparable within one query only."""
+    dense_rank: int | None = None
+    """Place in the embedding search, from 1; None where it was not among the candidates."""
+    lexical_rank: int | None = None
+    """Place in the BM25 search, from 1; None where it was not among the candidates."""
+
+
+class Evidence(Value):
+    """A verbatim quotation of the knowledge folder, with its source."""
+
+    quote: str
+    """The words of the fact, exactly as they stand in `document`."""
+    document: str
+    """File in the knowledge folder."""
+    title: str
+    """Title of that file."""
+    source: str
+    """Citation of the work that the fact rests on."""
+    url: str | None = None
+    """Address of that work."""
+    fact: str
+    """Identifier of the fact."""
+    status: str
+    """How the source was checked: verified, recalled, derived or own."""
+    as_of: str | None = None
+    """Date for facts that age."""
+
+    @classmethod
+    def of(cls, fact: Fact) -> "Evidence":
+        """Quote a fact whole, with its first source."""
+        source = fact.sources[0]
+        return cls(
+            quote=fact.text,
+            document=fact.document,
+            title=fact.title,
+            source=source.citation,
+            url=source.url,
+            fact=fact.id,
+            status=source.status,
+            as_of=source.as_of,
+        )
+
+
+# --- the verdict and what carries it ---------------------------------------------------------
+
+
+class Factor(Value):
+    """One line of the factor sheet: what the situation says about one decisive point."""
+
+    name: str
+    """Name of the factor, such as `labels`."""
+    level: str
+    """Chosen level, such as `thousands`; `unknown` where nothing is said."""
+    meaning: str
+    """The level in plain words, to be shown to a person."""
+    quote: str | None = None
+    """The user's own words that the level rests on, verbatim; None where they say nothing of it."""
+    probability: Annotated[float, Field(ge=0, le=1)]
+    """Probability of the level among the factor's levels; 1 where the user set it."""
+    pushes_toward: Verdict | None = None
+    """The verdict that this level speaks for; None where it speaks for none."""
+    corrected: bool = False
+    """True where the user set the level."""
+
+    @property
+    def known(self) -> bool:
+        """Whether the situation says anything about this factor."""
+        return self.level not in ("unknown", "untried")
+
+
+class Reason(Value):
+    """One reason for the verdict, tied to what the user said and to what is known."""
+
+    text: str
+    """One sentence, at most two."""
+    factors: tuple[str, ...]
+    """Names of the factors that it rests on; at least one."""
+    evidence: tuple[Evidence, ...]
+    """Quotations that support it; at least one."""
+    composed: bool = False
+    """True where the model's own sentence failed its check and one was composed from factor and fact."""
+
+
+class Counterfactual(Value):
+    """A change of the situation, and what the verdict would then be."""
+
+    factor: str
+    """Name of the factor that changes."""
+    level: str
+    """Its new level."""
+    meaning: str
+    """The new level in plain words."""
+    verdict: Verdict
+    """The verdict after the change."""
+    probability: Annotated[float, Field(ge=0, le=1)]
+    """Probability of that verdict after the change."""
+
+
+class Estimate(Value):
+    """A figure from a formula or the literature, never from the model."""
+
+    quantity: str
+    """What is estimated."""
+    low: float
+    """Lower end of the range, in `unit`."""
+    high: float
+    """Upper end of the range, in `unit`."""
+    unit: str
+    """Unit of both ends."""
+    formula: str
+    """How it was computed."""
+    source: str
+    """Where the formula or the range comes from."""
+
+
+class Timings(Value):
+    """Where the time went, in seconds since the question was handed over, and tokens."""
+
+    load: float = 0.0
+    """Loading model and prefix; 0 when they were in memory."""
+    retrieve: float = 0.0
+    """Searching the knowledge folder."""
+    sheet: float = 0.0
+    """Reading the situation and filling the factor sheet."""
+    verdict: float = 0.0
+    """From the question to the verdict, without loading."""
+    reasons: float = 0.0
+    """Writing and checking the reasons."""
+    total: float = 0.0
+    """From the question to the end, without loading."""
+    tokens_read: int = 0
+    """Tokens evaluated as input; those of the cached prefix are not counted."""
+    tokens_written: int = 0
+    """Tokens generated."""
+
+
+class Provenance(Value):
+    """What computed the answer, so that it can be repeated."""
+
+    tunewise: str
+    """Version of the package."""
+    model: str
+    """Name of the model file."""
+    model_sha256: str
+    """Checksum of the model file."""
+    prompts: str
+    """Hash of the prompts and factors."""
+    knowledge: str
+    """Hash of the knowledge folder."""
+    head: str | None = None
+    """Hash of the decision head; None where the factor sheet alone decided."""
+
+
+class Advice(Value):
+    """A verdict with a justification that can be checked."""
+
+    kind: Literal["advice"] = "advice"
+    """Tells an `Advice` from an `Answer` in JSON."""
+    situation: str
+    """What the user wrote, whole."""
+    verdict: Verdict
+    """The most probable verdict."""
+    confidence: Annotated[float, Field(ge=0, le=1)]
+    """Probability of the verdict."""
+    probabilities: dict[Verdict, float]
+    """Probability of each verdict; they sum to 1."""
+    calibrated: bool
+    """True where the probabilities come from a decision head that was calibrated on labelled scenarios."""
+    method: Method | None
+    """How to carry the verdict out; None when more information is needed."""
+    factors: tuple[Factor, ...]
+    """The factor sheet."""
+    reasons: tuple[Reason, ...]
+    """Why, in order of weight."""
+    would_change: tuple[Counterfactual, ...] = ()
+    """Changes of one factor that would turn the verdict."""
+    questions: tuple[str, ...] = ()
+    """What to find out next; never empty when more information is needed."""
+    estimates: tuple[Estimate, ...] = ()
+    """Figures with unit, formula and source."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know: a close call, or a sheet that disagrees with the verdict."""
+    timings: Timings
+    """Where the time went."""
+    provenance: Provenance
+    """What computed it."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Advice":
+        if not math.isclose(sum(self.probabilities.values()), 1.0, abs_tol=1e-6):
+            raise ValueError("probabilities must sum to 1")
+        if set(self.probabilities) != set(Verdict):
+            raise ValueError("every verdict needs a probability")
+        if not math.isclose(self.confidence, self.probabilities[self.verdict], abs_tol=1e-9):
+            raise ValueError("confidence must be the probability of the verdict")
+        undecided = self.verdict is Verdict.NEEDS_MORE_INFORMATION
+        if undecided and not self.questions:
+            raise ValueError("needs_more_information must come with a question")
+        if undecided != (self.method is None):
+            raise ValueError("a method goes with every verdict but needs_more_information")
+        names = {factor.name for factor in self.factors}
+        for factor in self.factors:
+            if factor.quote is not None and factor.quote not in self.situation:
+                raise ValueError(f"quote of {factor.name} is not in the situation")
+        for reason in self.reasons:
+            if not reason.factors or not reason.evidence or not set(reason.factors) <= names:
+                raise ValueError("a reason needs known factors and evidence")
+        return self
+
+
+class Answer(Value):
+    """A cited answer to a question about the subject, or a polite refusal of another one."""
+
+    kind: Literal["answer"] = "answer"
+    """Tells an `Answer` from an `Advice` in JSON."""
+    question: str
+    """What the user wrote, whole."""
+    text: str
+    """The answer."""
+    evidence: tuple[Evidence, ...]
+    """What it rests on; empty only where `on_topic` is false."""
+    on_topic: bool = True
+    """False where the question was none of ours, and `text` says what Tunewise is for."""
+    timings: Timings
+    """Where the time went."""
+
+
+# --- events, in the order in which they are shown --------------------------------------------
+
+
+class StatusEvent(Value):
+    """What is going on before the first result."""
+
+    event: Literal["status"] = "status"
+    text: str
+    """One short sentence."""
+
+
+class FactorEvent(Value):
+    """A line of the factor sheet has been filled."""
+
+    event: Literal["factor"] = "factor"
+    factor: Factor
+    """The line."""
+
+
+class VerdictEvent(Value):
+    """The verdict stands; nothing that follows can change it."""
+
+    event: Literal["verdict"] = "verdict"
+    verdict: Verdict
+    """The most probable verdict."""
+    confidence: float
+    """Its probability."""
+    probabilities: dict[Verdict, float]
+    """Probability of each verdict."""
+    method: Method | None
+    """How to carry it out."""
+    notes: tuple[str, ...]
+    """A close call, or a sheet that disagrees."""
+
+
+class EvidenceEvent(Value):
+    """The facts that the reasons will rest on."""
+
+    event: Literal["evidence"] = "evidence"
+    evidence: tuple[Evidence, ...]
+    """In the order in which they are numbered."""
+
+
+class TextEvent(Value):
+    """A piece of a reason or an answer, as the model writes it; not checked yet."""
+
+    event: Literal["text"] = "text"
+    index: int
+    """Which reason, from 0; 0 for an answer."""
+    text: str
+    """Only what is new."""
+
+
+class ReasonEvent(Value):
+    """A reason is complete and checked; it replaces the pieces with its index."""
+
+    event: Literal["reason"] = "reason"
+    index: int
+    """Which reason, from 0."""
+    reason: Reason
+    """The reason."""
+
+
+class OutlookEvent(Value):
+    """What would change the verdict, and what to find out next."""
+
+    event: Literal["outlook"] = "outlook"
+    would_change: tuple[Counterfactual, ...]
+    """Changes that would turn the verdict."""
+    questions: tuple[str, ...]
+    """The question worth answering next."""
+
+
+class DoneEvent(Value):
+    """The whole result; always the last event."""
+
+    event: Literal["done"] = "done"
+    result: Advice | Answer
+    """What `ask`, `answer` or `send` returns."""
+
+
+Event = StatusEvent | FactorEvent | VerdictEvent | EvidenceEvent | TextEvent | ReasonEvent | OutlookEvent | DoneEvent

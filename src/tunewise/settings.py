@@ -1,0 +1,110 @@
+"""Settings from the environment and `tunewise.toml`, and where the shipped folders lie."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from tunewise.errors import SettingsError
+
+SETTINGS_FILE = "tunewise.toml"
+
+
+def default_cache() -> Path:
+    """Folder for models, prefixes and index: `$XDG_CACHE_HOME/tunewise` or `~/.cache/tunewise`."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "tunewise"
+
+
+class Settings(BaseSettings):
+    """What a user may set, by `TUNEWISE_<NAME>` or as `<name>` in `tunewise.toml` of the working folder.
+
+    The environment wins over the file. Only the faces read settings; everything below gets plain values.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="TUNEWISE_",
+        toml_file=SETTINGS_FILE,
+        extra="forbid",
+        frozen=True,
+        env_ignore_empty=True,
+        use_attribute_docstrings=True,
+    )
+
+    model: str = "qwen2.5-coder-1.5b"
+    """Name in the catalogue (`tunewise models list`) or path of a GGUF file."""
+    knowledge: Path | None = None
+    """Knowledge folder; the shipped one where unset."""
+    prompts: Path | None = None
+    """Folder of prompts; the shipped one where unset."""
+    cache: Path = Field(default_factory=default_cache)
+    """Folder for models, prefixes and index."""
+    context: Annotated[int, Field(ge=2048, le=131072)] = 8192
+    """Context window in tokens, shared by instructions, situation and answer."""
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Threads of the model; the number of physical cores where unset."""
+    reasons: Annotated[int, Field(ge=1, le=5)] = 3
+    """Reasons an answer gives."""
+    offline: bool = False
+    """Never fetch anything; a missing model is then an error."""
+    verbose: bool = False
+    """Log to stderr what is going on."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then the file."""
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
+
+    @classmethod
+    def load(cls, **overrides: object) -> "Settings":
+        """Read the settings.
+
+        Args:
+            overrides: Values that win over environment and file.
+
+        Raises:
+            SettingsError: A value is unusable, a name unknown, or the file is not TOML.
+        """
+        try:
+            return cls(**overrides)  # type: ignore[arg-type]
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise SettingsError(
+                f"The setting '{name}' cannot be used: {first['msg'].lower()}.",
+                f"Look at TUNEWISE_{name.upper()} and {SETTINGS_FILE}.",
+            ) from None
+        except ValueError as error:
+            raise SettingsError(f"{SETTINGS_FILE} is not valid TOML: {error}.") from None
+
+
+def resource(name: str) -> Path:
+    """A folder that ships with Tunewise: `knowledge` or `prompts`.
+
+    A checkout's own folder wins over the installed copy, so that edits take effect at once.
+
+    Raises:
+        SettingsError: The installation has lost the folder.
+    """
+    package = Path(__file__).resolve().parent
+    checkout = package.parent.parent
+    if (checkout / "pyproject.toml").is_file() and (checkout / name).is_dir():
+        return checkout / name
+    shipped = package / "_data" / name
+    if shipped.is_dir():
+        return shipped
+    raise SettingsError(f"The folder '{name}' is missing from this installation.", "Install Tunewise again.")
