@@ -92,9 +92,7 @@ def langchain_way(model: Path) -> Callable[[str, int], Timing]:
     from langchain_community.chat_models import ChatLlamaCpp
     from langchain_core.messages import HumanMessage, SystemMessage
 
-    chat: Any = ChatLlamaCpp(
-        model_path=str(model), temperature=0.0, max_tokens=400, **settings_of_llama()
-    )
+    chat: Any = ChatLlamaCpp(model_path=str(model), temperature=0.0, max_tokens=400, **settings_of_llama())
     structured: Any = chat.with_structured_output(Reply, include_raw=True)
 
     def ask(text: str, number: int) -> Timing:
@@ -116,7 +114,7 @@ def plain_way(model: Path) -> Callable[[str, int], Timing]:
     """llama-cpp-python with a JSON schema."""
     from llama_cpp import Llama
 
-    llama = Llama(str(model), **settings_of_llama())
+    llama: Any = Llama(str(model), **settings_of_llama())
 
     def ask(text: str, number: int) -> Timing:
         began = time.perf_counter()

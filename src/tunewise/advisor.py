@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +15,8 @@ from tunewise.artifacts import ModelStore, PullProgress
 from tunewise.embedding import Embedder
 from tunewise.errors import InputError, UserError
 from tunewise.factors import Reading, SheetReader, sheet
-from tunewise.llm import CancelToken, LocalModel
+from tunewise.heads import Heads
+from tunewise.llm import LocalModel
 from tunewise.prompts import PromptLibrary
 from tunewise.retrieval import Filter, Index
 from tunewise.schema import (
@@ -36,11 +36,13 @@ from tunewise.schema import (
     ReasonEvent,
     StatusEvent,
     TextEvent,
-    Timings,
     Verdict,
     VerdictEvent,
 )
+from tunewise.session import open_session
 from tunewise.settings import Settings, resource
+from tunewise.timing import Clock
+from tunewise.turns import CancelToken
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
@@ -50,41 +52,11 @@ TOKENIZER = "minilm-l6-v2-tokenizer"
 RESERVE = 700
 """Tokens of the context kept for sheet, facts and reasons."""
 ANSWER_FACTS = 4
+SHORT_FACT = 36
+"""Words up to which a fact is preferred as the ground of a reason."""
 GROUNDS = frozenset({"topic", "article", "rules", "case", "own"})
 """Kinds of documents that a reason may cite; a glossary defines and proves nothing."""
 Result = TypeVar("Result", Advice, Answer)
-
-
-@dataclass
-class _Clock:
-    """Seconds and tokens of one question."""
-
-    start: float = field(default_factory=time.perf_counter)
-    load: float = 0.0
-    parts: dict[str, float] = field(default_factory=dict)
-    tokens_read: int = 0
-    tokens_written: int = 0
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.parts[name] = self.parts.get(name, 0.0) + time.perf_counter() - began
-
-    @property
-    def elapsed(self) -> float:
-        return time.perf_counter() - self.start - self.load
-
-    def timings(self) -> Timings:
-        return Timings(
-            load=self.load,
-            total=self.elapsed,
-            tokens_read=self.tokens_read,
-            tokens_written=self.tokens_written,
-            **self.parts,
-        )
 
 
 class Advisor:
@@ -165,6 +137,17 @@ class Advisor:
         made: generation.AnswerWriter = self._part("writer", lambda: generation.AnswerWriter(self.model, self.library))
         return made
 
+    @property
+    def heads(self) -> Heads | None:
+        """The decision heads, if any were fitted on this model with these prompts."""
+        made: Heads | None = self._part("heads", self._make_heads)
+        return made
+
+    def _make_heads(self) -> Heads | None:
+        heads = Heads.load(Path(__file__).parent)
+        fits = heads is not None and heads.fits(self.model.fingerprint, self.library.digest)
+        return heads if fits else None
+
     def _make_embedder(self) -> Embedder:
         return Embedder(self.store.pull(EMBEDDER, self._on_pull), self.store.pull(TOKENIZER, self._on_pull))
 
@@ -184,7 +167,7 @@ class Advisor:
 
     def load(self) -> None:
         """Load everything now rather than at the first question."""
-        _ = self.index, self.reader
+        _ = self.index, self.reader, self.heads
 
     def close(self) -> None:
         """Free the model's memory."""
@@ -228,7 +211,7 @@ class Advisor:
             Cancelled: `cancel` was set.
         """
         text = dialogue.check(situation)
-        clock = _Clock()
+        clock = Clock()
         with self._loading(clock):
             self.load()
         if dialogue.route(text, self._closeness(text)) is dialogue.Route.OTHER:
@@ -246,7 +229,7 @@ class Advisor:
     def stream_answer(self, question: str, *, cancel: CancelToken | None = None) -> Iterator[Event]:
         """`answer`, handing out the text as it is written."""
         text = dialogue.check(question)
-        clock = _Clock()
+        clock = Clock()
         with self._loading(clock):
             self.load()
         if not dialogue.FIELD.search(text) and self._closeness(text) < dialogue.ON_TOPIC:
@@ -280,7 +263,7 @@ class Advisor:
     # --- the steps ------------------------------------------------------------------------------
 
     @contextmanager
-    def _loading(self, clock: _Clock) -> Iterator[None]:
+    def _loading(self, clock: Clock) -> Iterator[None]:
         began = time.perf_counter()
         try:
             yield
@@ -290,17 +273,17 @@ class Advisor:
     def _closeness(self, text: str) -> float:
         return float((self.index.vectors @ self.embedder.encode([text])[0]).max())
 
-    def _advise(self, text: str, clock: _Clock, corrections: Mapping[str, str], cancel: CancelToken) -> Iterator[Event]:
+    def _advise(self, text: str, clock: Clock, corrections: Mapping[str, str], cancel: CancelToken) -> Iterator[Event]:
         self._check_corrections(corrections)
         self._check_length(text)
         yield StatusEvent(text="Reading the situation")
-        with self.model.session(self.reader.prefix, cancel) as session:
+        with open_session(self.model, self.reader.prefix, cancel) as session:
             clock.load += session.load_seconds
             with clock.part("sheet"):
                 reading = self.reader.read(session, text)
                 factors = sheet(text, self.library.factors, reading.probabilities, self.embedder, corrections)
             yield from (FactorEvent(factor=factor) for factor in factors)
-            decided = self._decide(reading, factors)
+            decided = self._decide(text, reading, factors)
             clock.parts["verdict"] = clock.elapsed
             yield decided
             with clock.part("retrieve"):
@@ -335,16 +318,32 @@ class Advisor:
                 "Shorten it, or set TUNEWISE_CONTEXT to a larger number.",
             )
 
-    def _decide(self, reading: Reading, factors: Sequence[Factor]) -> VerdictEvent:
-        mixed = decision.tempered(reading.verdicts, factors)
-        probabilities = dict(zip(Verdict, mixed, strict=True))
-        verdict = decision.verdict_of(mixed)
+    def _levels(self, reading: Reading) -> Mapping[str, tuple[float, ...]]:
+        """Probabilities of the levels: read out of the hidden states where a head was fitted."""
+        if self.heads is None:
+            return reading.probabilities
+        found = dict(reading.probabilities)
+        for place, name in enumerate(reading.probabilities):
+            if name in self.heads.factors:
+                found[name] = self.heads.factors[name].probabilities(reading.states[place])
+        return found
+
+    def _decide(self, text: str, reading: Reading, factors: Sequence[Factor]) -> VerdictEvent:
+        if self.heads is None:
+            shares = decision.tempered(reading.verdicts, factors)
+        else:
+            vector = self.embedder.encode([text])[0]
+            shares = self.heads.verdict.probabilities(
+                decision.features(reading.states, reading.probabilities, reading.verdicts, vector)
+            )
+        probabilities = dict(zip(Verdict, shares, strict=True))
+        verdict = decision.verdict_of(shares)
         return VerdictEvent(
             verdict=verdict,
             confidence=probabilities[verdict],
             probabilities=probabilities,
             method=decision.method(verdict, factors),
-            notes=decision.notes(verdict, probabilities, factors, calibrated=False),
+            notes=decision.notes(verdict, probabilities, factors, calibrated=self.heads is not None),
         )
 
     def _grounds(self, text: str, verdict: Verdict, factors: Sequence[Factor]) -> list[generation.Ground]:
@@ -362,7 +361,9 @@ class Advisor:
             mixed = vector + 0.5 * vectors[-1]
             mixed /= np.linalg.norm(mixed)
             hits = self.index.search_vector(query, mixed, len(chosen) + 1, only=Filter(kinds=GROUNDS))
-            fact = next((hit.fact for hit in hits if hit.fact.id not in taken), hits[0].fact)
+            free = [hit.fact for hit in hits if hit.fact.id not in taken] or [hits[0].fact]
+            # A short fact is read sooner and reasoned about better.
+            fact = next((fact for fact in free[:3] if len(fact.text.split()) <= SHORT_FACT), free[0])
             taken.add(fact.id)
             grounds.append(generation.Ground(factor, fact))
         return grounds
@@ -383,14 +384,14 @@ class Advisor:
         decided: VerdictEvent,
         reasons: tuple[Reason, ...],
         outlook: OutlookEvent,
-        clock: _Clock,
+        clock: Clock,
     ) -> Advice:
         return Advice(
             situation=text,
             verdict=decided.verdict,
             confidence=decided.confidence,
             probabilities=decided.probabilities,
-            calibrated=False,
+            calibrated=self.heads is not None,
             method=decided.method,
             factors=factors,
             reasons=reasons,
@@ -408,15 +409,16 @@ class Advisor:
             model_sha256=self.model.fingerprint,
             prompts=self.library.digest,
             knowledge=self.index.corpus.digest,
+            head=self.heads.digest if self.heads else None,
         )
 
-    def _explain(self, text: str, clock: _Clock, cancel: CancelToken) -> Iterator[Event]:
+    def _explain(self, text: str, clock: Clock, cancel: CancelToken) -> Iterator[Event]:
         with clock.part("retrieve"):
             facts: list[Fact] = [hit.fact for hit in self.index.search(text, ANSWER_FACTS)]
         yield EvidenceEvent(evidence=tuple(Evidence.of(fact) for fact in facts))
         written = ""
         began = time.perf_counter()
-        with self.model.session(self.writer.prefix, cancel) as session:
+        with open_session(self.model, self.writer.prefix, cancel) as session:
             clock.load += session.load_seconds
             for piece in self.writer.write(session, text, facts):
                 written += piece
@@ -449,7 +451,7 @@ class Conversation:
         """`send`, handing out each result as it stands."""
         text = dialogue.check(message)
         advisor = self._advisor
-        clock = _Clock()
+        clock = Clock()
         with advisor._loading(clock):
             advisor.load()
         kind = dialogue.route(text, advisor._closeness(text), follow_up=bool(self._turns))
@@ -469,7 +471,7 @@ class Conversation:
         return dialogue.merge(self._turns)
 
 
-def _refusal(text: str, clock: _Clock) -> Answer:
+def _refusal(text: str, clock: Clock) -> Answer:
     return Answer(question=text, text=dialogue.PURPOSE, evidence=(), on_topic=False, timings=clock.timings())
 
 

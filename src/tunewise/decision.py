@@ -1,14 +1,6 @@
-"""From what the model computed to a verdict: read-outs, calibration, method, question. Pure.
-
-A *read-out* is a linear map from features to log-odds, fitted on labelled scenarios; the small model
-knows more than it says, and the read-out gets it out of the hidden state (Alain and Bengio 2016,
-"Understanding intermediate layers using linear classifier probes", arXiv:1610.01644). Without one,
-the model's own words decide.
-"""
+"""From what the model computed to a verdict: features, mixture, method, question. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,50 +20,23 @@ WORTH_ASKING = ("task", "input", "gap", "labels", "base", "baseline", "change", 
 """Factors in the order in which an unstated one is asked for."""
 
 
-@dataclass(frozen=True)
-class ReadOut:
-    """A fitted linear map from a feature vector to probabilities."""
-
-    mean: NDArray[np.float32]
-    """Mean of each feature, shape (features,)."""
-    scale: NDArray[np.float32]
-    """Standard deviation of each feature, shape (features,); never 0."""
-    weights: NDArray[np.float32]
-    """Shape (features, classes)."""
-    bias: NDArray[np.float32]
-    """Shape (classes,)."""
-    temperature: float = 1.0
-    """Divides the log-odds; fitted on held-out scenarios (Guo et al. 2017, arXiv:1706.04599)."""
-
-    def probabilities(self, features: NDArray[np.float32]) -> tuple[float, ...]:
-        """Class probabilities of one feature vector, shape (features,)."""
-        scores = (features - self.mean) / self.scale @ self.weights + self.bias
-        return softmax(scores / self.temperature)
-
-
-def softmax(scores: NDArray[np.floating[Any]]) -> tuple[float, ...]:
-    """Probabilities from log-odds; they sum to 1."""
-    exponents = np.exp(scores.astype(np.float64) - float(scores.max()))
-    return tuple(float(value) for value in exponents / exponents.sum())
-
-
 def features(
-    state: NDArray[np.float32],
+    states: NDArray[np.float32],
     probabilities: Mapping[str, Sequence[float]],
     verdicts: Sequence[float],
     embedding: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Features of the verdict's read-out: hidden state, sheet and verdict log-probabilities, embedding.
+    """Features of the verdict's read-out: hidden states, log-probabilities, embedding, in one vector.
 
     Args:
-        state: Hidden state at the verdict, shape (width,).
-        probabilities: For each factor, the probability of each level.
+        states: Hidden states at the factors and at the verdict, shape (factors + 1, width).
+        probabilities: For each factor, the model's own probability of each level.
         verdicts: Probability of each verdict in the model's own words.
         embedding: Sentence embedding of the situation, shape (384,).
     """
     sheet = [value for levels in probabilities.values() for value in levels]
     logs = np.log(np.asarray([*sheet, *verdicts], dtype=np.float32) + 1e-6)
-    return np.concatenate([state, logs, embedding]).astype(np.float32)
+    return np.concatenate([states.ravel(), logs, embedding]).astype(np.float32)
 
 
 def verdict_of(probabilities: Sequence[float]) -> Verdict:

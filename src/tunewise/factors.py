@@ -8,20 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunewise.embedding import Embedder
-from tunewise.llm import HOLE, LocalModel, Prefix, Session
-from tunewise.prompts import Example, FactorSpec, PromptLibrary
-from tunewise.schema import Factor, Verdict
+from tunewise.llm import HOLE, LocalModel, Prefix
+from tunewise.prompts import PHRASES, STRATEGY, Example, FactorSpec, PromptLibrary, reason_lead, verdict_line
+from tunewise.schema import Factor
+from tunewise.session import Session
 
-PHRASES: dict[Verdict, str] = {
-    Verdict.TRAIN_FROM_SCRATCH: "train a model from scratch",
-    Verdict.FINE_TUNE: "fine-tune a pre-trained model",
-    Verdict.USE_AS_IS: "use an existing model as it is",
-    Verdict.NEEDS_MORE_INFORMATION: "ask for more information",
-}
-"""How the model names each verdict; no two begin with the same token."""
-STRATEGY = "The right strategy is to"
-REASONED = 2
-"""Every so many worked examples, one also shows a reason; all of them would cost 500 tokens."""
+REASONED = 3
+"""Every so many worked examples, one also shows a reason; all of them would cost 900 tokens."""
 CLAUSE = re.compile(r"[^.!?;,\n()]+(?:[.,](?=\d)[^.!?;,\n()]+)*")
 JOIN = re.compile(r"\s+(?:and|but|so|because|while|und|aber|et|mais|y|pero)\s+")
 SHORTEST, LONGEST = 2, 24
@@ -71,11 +64,6 @@ class SheetReader:
         *levels, verdict = [choice.probabilities for choice in choices]
         names = [factor.name for factor in self.factors]
         return Reading(dict(zip(names, levels, strict=True)), verdict, states)
-
-
-def reason_lead(verdict: Verdict, factor: str, level: str, fact: str) -> str:
-    """What stands before a reason, in the worked examples as well as in use."""
-    return f"{STRATEGY} {PHRASES[verdict]}.\nBecause {factor}: {level}\nKnown: {fact}\nReason:"
 
 
 def sheet(
@@ -162,9 +150,8 @@ def _messages(library: PromptLibrary) -> list[dict[str, str]]:
 
 def _solution(example: Example, *, reasoned: bool) -> str:
     lines = [f"{name}: {level}" for name, level in example.sheet.items()]
+    text = "\n".join([*lines, verdict_line(example.verdict)])
     if reasoned:
-        lead = reason_lead(example.verdict, example.because, example.sheet[example.because], example.fact)
-        lines.append(f"{lead} {example.reason}")
-    else:
-        lines.append(f"{STRATEGY} {PHRASES[example.verdict]}.")
-    return "\n".join(lines)
+        lead = reason_lead(example.because, example.sheet[example.because], example.fact)
+        text += f"{lead} {example.reason}"
+    return text

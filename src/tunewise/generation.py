@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tunewise import grounding
-from tunewise.factors import PHRASES, reason_lead
-from tunewise.llm import HOLE, LocalModel, Prefix, Session
-from tunewise.prompts import PromptLibrary
+from tunewise.llm import HOLE, LocalModel, Prefix
+from tunewise.prompts import PHRASES, PromptLibrary, reason_lead, verdict_line
 from tunewise.schema import Evidence, Fact, Factor, Reason, ReasonEvent, TextEvent, Verdict
+from tunewise.session import Session
 
-REASON_TOKENS = 48
-"""Longest reason; the worked examples have 20 to 35."""
+REASON_TOKENS = 40
+"""Longest reason; the worked examples have 15 to 25."""
 ANSWER_TOKENS = 160
 COPIED = 0.6
 """Share of a reason that may be one run of words out of its fact."""
@@ -56,7 +56,11 @@ def write_reasons(
     Yields:
         Pieces as they are written, then each reason, whole and checked, in order.
     """
-    leads = [reason_lead(verdict, ground.factor.name, ground.factor.level, ground.fact.text) for ground in grounds]
+    session.read(verdict_line(verdict))
+    leads = [
+        reason_lead(ground.factor.name, ground.factor.level, ground.fact.text, ground.factor.quote)
+        for ground in grounds
+    ]
     texts = [""] * len(grounds)
     for index, piece in session.write_side_by_side(leads, limit=REASON_TOKENS, stop=["\n"]):
         new = piece if texts[index] else piece.lstrip()
@@ -97,8 +101,8 @@ def faults(text: str, situation: str, verdict: Verdict, ground: Ground) -> list[
         found.append("copied from the fact")
     if AGAINST[verdict].search(text):
         found.append("argues for another verdict")
-    if ground.factor.known and grounding.overlap(text, situation) == 0:
-        found.append("does not speak of the situation")
+    if ground.factor.known and grounding.overlap(text, ground.factor.quote or situation) == 0:
+        found.append("does not speak of what the user said")
     return found
 
 

@@ -15,6 +15,15 @@ from tunewise.errors import CorpusError
 from tunewise.schema import Value, Verdict
 
 FENCE = "---\n"
+PHRASES: dict[Verdict, str] = {
+    Verdict.TRAIN_FROM_SCRATCH: "train a model from scratch",
+    Verdict.FINE_TUNE: "fine-tune a pre-trained model",
+    Verdict.USE_AS_IS: "use an existing model as it is",
+    Verdict.NEEDS_MORE_INFORMATION: "ask for more information",
+}
+"""How the model names each verdict; no two begin with the same token."""
+STRATEGY = "The right strategy is to"
+"""What stands before a verdict, in the worked examples as well as in use."""
 
 
 class Level(Value):
@@ -170,6 +179,17 @@ class PromptLibrary:
             return (self.folder / name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise CorpusError(f"The prompt file {self.folder / name} cannot be read: {error}.") from error
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """How a verdict stands behind the sheet, in the worked examples as well as in use."""
+    return f"{STRATEGY} {PHRASES[verdict]}."
+
+
+def reason_lead(factor: str, level: str, fact: str, quote: str | None = None) -> str:
+    """What stands between verdict and reason, in the worked examples as well as in use."""
+    words = f" ({quote})" if quote else ""
+    return f"\nBecause {factor}: {level}{words}\nKnown: {fact}\nReason:"
 
 
 def _mapping(value: Any) -> dict[str, Any]:

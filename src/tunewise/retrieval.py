@@ -29,7 +29,7 @@ from tunewise.embedding import Embedder
 from tunewise.errors import StoreError
 from tunewise.schema import Fact, Hit
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout of an index folder."""
 MANIFEST = "manifest.json"
 COLLECTION = "facts"
@@ -88,7 +88,7 @@ class Index:
                 raise StoreError("The index was built from another knowledge folder.", "Run 'tunewise index'.")
             self.vectors: NDArray[np.float32] = np.load(folder / "vectors.npy", allow_pickle=False)
             self._lexical = bm25s.BM25.load(str(folder / "bm25"), load_corpus=False)
-            self._store = _chroma(folder / "chroma", embedder)
+            self._store = _chroma(folder / manifest["store"], embedder)
             if self._store._collection.count() != len(self._facts):
                 raise StoreError("The index is not complete.", "Run 'tunewise index --rebuild'.")
         except StoreError:
@@ -302,7 +302,9 @@ def _build(
         texts = [indexed_text(fact) for fact in facts]
         known = _known_vectors(root) if reuse else {}
         vectors = _embed(texts, known, embedder, progress)
-        store = _chroma(scratch / "chroma", _KnownVectors(dict(zip(texts, vectors, strict=True))))
+        # Chroma remembers every path it opened, so a folder that is built anew gets a new name.
+        name = f"chroma-{time.time_ns()}"
+        store = _chroma(scratch / name, _KnownVectors(dict(zip(texts, vectors, strict=True))))
         for start in range(0, len(facts), BATCH):
             part = slice(start, start + BATCH)
             store.add_texts(
@@ -316,7 +318,7 @@ def _build(
         np.save(scratch / "vectors.npy", np.asarray(vectors, dtype=np.float32), allow_pickle=False)
         keys = [sha256(text.encode()).hexdigest() for text in texts]
         (scratch / "texts.json").write_text(json.dumps(keys))
-        manifest = {"format": FORMAT, "corpus": corpus.digest, "facts": len(facts), "built": int(time.time())}
+        manifest = {"format": FORMAT, "corpus": corpus.digest, "facts": len(facts), "store": name}
         (scratch / MANIFEST).write_text(json.dumps(manifest))
         _put_in_place(scratch, folder)
     finally:

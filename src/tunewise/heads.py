@@ -1,0 +1,122 @@
+"""Decision heads: linear read-outs of the model's hidden states, stored as plain arrays.
+
+A small model knows more than it says, and a linear map fitted on labelled scenarios gets it out of the
+hidden state (Alain and Bengio 2016, "Understanding intermediate layers using linear classifier probes",
+arXiv:1610.01644). A head belongs to one model file and one set of prompts; for any other it is no good.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunewise.errors import ArtifactError
+from tunewise.schema import Value
+
+
+@dataclass(frozen=True)
+class ReadOut:
+    """A fitted linear map from a feature vector to probabilities."""
+
+    mean: NDArray[np.float32]
+    """Mean of each feature, shape (features,)."""
+    scale: NDArray[np.float32]
+    """Standard deviation of each feature, shape (features,); never 0."""
+    weights: NDArray[np.float32]
+    """Shape (features, classes)."""
+    bias: NDArray[np.float32]
+    """Shape (classes,)."""
+    temperature: float = 1.0
+    """Divides the log-odds; fitted out of fold (Guo et al. 2017, arXiv:1706.04599)."""
+
+    def probabilities(self, features: NDArray[np.float32]) -> tuple[float, ...]:
+        """Class probabilities of one feature vector, shape (features,)."""
+        scores = (features - self.mean) / self.scale @ self.weights + self.bias
+        return softmax(scores / self.temperature)
+
+
+class HeadCard(Value):
+    """Where a head comes from and what it is worth."""
+
+    model_sha256: str
+    """The model file it was fitted on."""
+    prompts: str
+    """Hash of the prompts it was fitted with."""
+    scenarios: int
+    """How many labelled scenarios."""
+    out_of_fold: dict[str, float]
+    """Figures of grouped cross-validation, each scenario judged by a fit that had not seen its family."""
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The read-outs of the verdict and of each factor."""
+
+    card: HeadCard
+    verdict: ReadOut
+    factors: Mapping[str, ReadOut]
+    digest: str
+    """SHA-256 of the file of arrays."""
+
+    def fits(self, model_sha256: str, prompts: str) -> bool:
+        """Whether the head was fitted on this model with these prompts."""
+        return self.card.model_sha256 == model_sha256 and self.card.prompts == prompts
+
+    @classmethod
+    def load(cls, folder: Path) -> "Heads | None":
+        """Read a head; None where there is none.
+
+        Raises:
+            ArtifactError: The files are damaged.
+        """
+        arrays, card = folder / "head.npz", folder / "head.json"
+        if not arrays.is_file() or not card.is_file():
+            return None
+        try:
+            with np.load(arrays, allow_pickle=False) as stored:
+                data = {name: stored[name].astype(np.float32) for name in stored.files}
+            names = {name.split("/")[0] for name in data}
+            readouts = {name: _read_out(data, name) for name in names}
+            return cls(
+                card=HeadCard.model_validate(json.loads(card.read_text(encoding="utf-8"))),
+                verdict=readouts.pop("verdict"),
+                factors=readouts,
+                digest=hashlib.sha256(arrays.read_bytes()).hexdigest(),
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise ArtifactError(
+                f"The decision head in {folder} is damaged: {error}.", "Install Tunewise again."
+            ) from error
+
+
+def save(folder: Path, card: HeadCard, readouts: Mapping[str, ReadOut]) -> None:
+    """Write a head: `head.npz` and `head.json`. Half precision is ample for a linear map."""
+    data: dict[str, NDArray[Any]] = {}
+    for name, readout in readouts.items():
+        for part in ("mean", "scale", "weights"):
+            data[f"{name}/{part}"] = getattr(readout, part).astype(np.float16)
+        data[f"{name}/bias"] = readout.bias.astype(np.float32)
+        data[f"{name}/temperature"] = np.array([readout.temperature], dtype=np.float32)
+    np.savez_compressed(folder / "head.npz", **data)  # type: ignore[arg-type]
+    (folder / "head.json").write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def softmax(scores: NDArray[np.floating[Any]]) -> tuple[float, ...]:
+    """Probabilities from log-odds; they sum to 1."""
+    exponents = np.exp(scores.astype(np.float64) - float(scores.max()))
+    return tuple(float(value) for value in exponents / exponents.sum())
+
+
+def _read_out(data: Mapping[str, NDArray[np.float32]], name: str) -> ReadOut:
+    return ReadOut(
+        mean=data[f"{name}/mean"],
+        scale=np.maximum(data[f"{name}/scale"], 1e-4),
+        weights=data[f"{name}/weights"],
+        bias=data[f"{name}/bias"],
+        temperature=float(data[f"{name}/temperature"][0]),
+    )

@@ -1,0 +1,127 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+SITUATION = "We have 4,000 labelled chest X-rays and two A100s and want triage. No image may leave the hospital."
+
+
+def one_line(outcome, code):
+    text = outcome.stderr.decode()
+    assert outcome.returncode == code, text
+    assert "Traceback" not in text
+    assert text.startswith("tunewise: ") and text.count("\n") == 1
+    return text
+
+
+@pytest.mark.parametrize("text", ["", "   ", "$$$ 123", "qwrtpsdfg hjklzxcvb", "x" * 30_000])
+def test_unusable_input_is_one_sentence_and_code_2(tunewise, text):
+    one_line(tunewise("ask", text), 2)
+
+
+def test_binary_on_stdin(tunewise):
+    assert "not text" in one_line(tunewise("ask", "-", stdin=bytes(range(256))), 2)
+
+
+def test_unknown_words_on_the_command_line(tunewise):
+    outcome = tunewise("frobnicate")
+    assert outcome.returncode == 2 and b"Traceback" not in outcome.stderr
+
+
+def test_an_unknown_model(tunewise, store):
+    assert "Did you mean" in one_line(tunewise("ask", SITUATION, env={"TUNEWISE_MODEL": "qwen2.5-coder-1.5"}), 2)
+
+
+def test_a_truncated_model(tunewise, store, tmp_path):
+    path = tmp_path / "cut.gguf"
+    with store.path("qwen2.5-coder-1.5b").open("rb") as stream:
+        path.write_bytes(stream.read(8_000_000))
+    assert "cut short" in one_line(tunewise("ask", SITUATION, env={"TUNEWISE_MODEL": str(path)}), 1)
+
+
+def test_a_model_that_is_none(tunewise, store, tmp_path):
+    (tmp_path / "no.gguf").write_text("hello")
+    assert "not a GGUF" in one_line(tunewise("ask", SITUATION, env={"TUNEWISE_MODEL": str(tmp_path / "no.gguf")}), 2)
+
+
+def test_an_unwritable_cache(tunewise, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in one_line(
+        tunewise("ask", SITUATION, env={"TUNEWISE_CACHE": str(tmp_path / "file")}), 1
+    )
+
+
+def test_offline_without_a_model(tunewise, tmp_path):
+    env = {"TUNEWISE_CACHE": str(tmp_path), "TUNEWISE_OFFLINE": "1"}
+    assert "models pull" in one_line(tunewise("ask", SITUATION, env=env), 1)
+
+
+def test_a_setting_that_cannot_be_used(tunewise):
+    assert "TUNEWISE_CONTEXT" in one_line(tunewise("ask", SITUATION, env={"TUNEWISE_CONTEXT": "many"}), 2)
+
+
+def test_a_settings_file_that_is_no_toml(tunewise, tmp_path):
+    (tmp_path / "tunewise.toml").write_text("model = [")
+    assert "TOML" in one_line(tunewise("ask", SITUATION, cwd=tmp_path), 2)
+
+
+def test_json_is_all_that_is_printed(tunewise, store):
+    outcome = tunewise("ask", SITUATION, "--json", env={"TUNEWISE_OFFLINE": "1"})
+    assert outcome.returncode == 0 and outcome.stderr == b""
+    data = json.loads(outcome.stdout)
+    assert data["verdict"] == "fine_tune" and len(data["reasons"]) == 3
+
+
+def test_an_answer_for_people(tunewise, store, tmp_path):
+    outcome = tunewise("ask", "-", stdin=SITUATION, cwd=tmp_path, env={"COLUMNS": "100"})
+    text = outcome.stdout.decode()
+    assert outcome.returncode == 0
+    assert "Fine-tune a pre-trained model" in text and "Traceback" not in outcome.stderr.decode()
+
+
+def test_off_topic_is_polite_and_has_no_verdict(tunewise, store):
+    outcome = tunewise("ask", "What is the weather in Paris today?")
+    assert outcome.returncode == 2
+    assert b"model strategy" in outcome.stdout and b"%" not in outcome.stdout
+
+
+def test_search_shows_facts_with_sources(tunewise, store):
+    hits = json.loads(tunewise("search", "What does LoRA change?", "--json", "-n", "2").stdout)
+    assert len(hits) == 2 and all(hit["fact"]["sources"] for hit in hits)
+    assert b"arXiv" in tunewise("search", "What does LoRA change?").stdout
+
+
+def test_index_and_doctor_and_models(tunewise, store):
+    assert b"facts of" in tunewise("index").stdout
+    report = tunewise("doctor")
+    assert report.returncode == 0 and b"SHA-256" in report.stdout and b"BAD" not in report.stdout
+    rows = json.loads(tunewise("models", "list", "--json").stdout)
+    assert any(row["in_use"] and row["installed"] for row in rows)
+    assert b"right" in tunewise("models", "verify", "minilm-l6-v2-int8").stdout
+    assert tunewise("models", "path", "minilm-l6-v2-int8").stdout.strip().endswith(b".onnx")
+
+
+def test_doctor_finds_what_is_wrong(tunewise, tmp_path):
+    (tmp_path / "file").write_text("")
+    report = tunewise("doctor", env={"TUNEWISE_CACHE": str(tmp_path / "file")})
+    assert report.returncode == 1 and b"TUNEWISE_CACHE" in report.stdout
+
+
+def test_a_conversation_in_the_terminal(tunewise, store):
+    outcome = tunewise("chat", stdin="is fine tuning worth it for us?\n%%%\n/quit\n")
+    text = outcome.stdout.decode()
+    assert outcome.returncode == 0 and "More information needed" in text and "no words" in text
+
+
+@pytest.mark.parametrize("delay", [0.2, 1.5, 4.0])
+def test_ctrl_c_leaves_quietly(store, delay):
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tunewise", "ask", SITUATION], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    time.sleep(delay)
+    child.send_signal(signal.SIGINT)
+    _, error = child.communicate(timeout=20)
+    assert b"Traceback" not in error

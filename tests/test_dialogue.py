@@ -1,0 +1,76 @@
+import pytest
+
+from tunewise import dialogue
+from tunewise.dialogue import Route
+from tunewise.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "empty"),
+        (" \n\t ", "empty"),
+        ("a" * 20_001, "characters"),
+        ("\x00\x01\x02 binary \x03\x04", "not text"),
+        ("%%% 123 $$$ ###", "no words"),
+        ("xkcdqwrtz fghjklmnb qwrtpsdfg", "no words"),
+        ("🙂🙂🙂", "no words"),
+    ],
+)
+def test_unusable_messages_are_refused_with_a_reason(text, complaint):
+    with pytest.raises(InputError, match=complaint) as caught:
+        dialogue.check(text)
+    assert caught.value.exit_code == 2
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "train or tune?",
+        "我们有一万张标注图片，应该微调还是从头训练？",
+        "हमारे पास 5000 लेबल की हुई तस्वीरें हैं",
+        "Wir haben 300 Verträge und wollen Klauseln finden.",
+        "X-rays: 4000 labelled",
+        "naïve café résumé — “quotes” and … ellipses",
+    ],
+)
+def test_usable_messages_pass_unchanged(text):
+    assert dialogue.check(f"  {text}\n") == text
+
+
+@pytest.mark.parametrize(
+    "text", ["What does LoRA change?", "how much data does fine-tuning need", "Why do models forget?"]
+)
+def test_questions_about_the_subject_are_known(text):
+    assert dialogue.route(text, 0.5) is Route.QUESTION
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What should we do with our 4,000 labelled X-rays?",
+        "is fine tuning worth it for us?",
+        "We have 12 million rows of transactions with a fraud label.",
+        "Wake word on a microcontroller with 128 kB of RAM, 40,000 recordings.",
+    ],
+)
+def test_situations_are_judged(text):
+    assert dialogue.route(text, 0.5) is Route.ADVICE
+
+
+@pytest.mark.parametrize(
+    "text", ["what is the weather in Paris", "Write me a poem about cats", "Who won the cup in 1998?"]
+)
+def test_other_messages_are_none_of_ours(text):
+    assert dialogue.route(text, 0.15) is Route.OTHER
+
+
+def test_a_bare_addition_belongs_to_the_situation():
+    assert dialogue.route("and if we had 100,000 labels?", 0.3, follow_up=True) is Route.ADVICE
+    assert dialogue.route("it must run offline, 400 of them", 0.25, follow_up=True) is Route.ADVICE
+
+
+def test_every_turn_stands_in_the_merged_situation():
+    turns = ["We have scans.", "Actually it is 400, not 4,000."]
+    assert all(turn in dialogue.merge(turns) for turn in turns)

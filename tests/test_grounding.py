@@ -1,0 +1,43 @@
+import pytest
+
+from tunewise import grounding
+
+
+def test_a_quotation_is_found_exactly_or_not_at_all():
+    text = "We have 4,000 labelled X-rays."
+    assert grounding.find_span("4,000 labelled", text) == (8, 22)
+    assert text[8:22] == "4,000 labelled"
+    assert grounding.find_span("4000 labelled", text) is None
+    assert grounding.find_span("", text) is None
+
+
+@pytest.mark.parametrize("text", ["4,000 images", "4000 images", "4k images", "4 thousand images", "4K images"])
+def test_numbers_are_the_same_however_written(text):
+    assert 4000.0 in grounding.numbers(text)
+
+
+def test_a_number_that_nothing_supports_is_a_breach():
+    assert grounding.violations("With 9,000 images this works.", ["We have 4,000 images."])
+    assert not grounding.violations("With 4k images this works.", ["We have 4,000 images."])
+
+
+def test_a_name_that_nothing_supports_is_a_breach():
+    support = ["We record Swiss German with cheap microphones."]
+    assert grounding.violations("The model XLS-R already knows Swiss German.", support)
+    assert not grounding.violations("Swiss German needs more than cheap microphones.", support)
+
+
+def test_ordinary_capitals_are_no_names():
+    assert not grounding.violations("Training on GPUs is possible. This works.", ["anything"])
+
+
+def test_copying_is_measured_as_one_run_of_words():
+    fact = "LoRA freezes the pre-trained weights and learns a low-rank update."
+    assert grounding.copied(fact, fact) == 1.0
+    assert grounding.copied("Your 400 notices suit a low-rank update.", fact) < 0.5
+    assert grounding.copied("", fact) == 0.0
+
+
+def test_overlap_counts_content_words():
+    assert grounding.overlap("labelled photos of steel", "We labelled photos of steel sheets") == 1.0
+    assert grounding.overlap("something entirely different", "We labelled photos") == 0.0

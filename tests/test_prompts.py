@@ -1,0 +1,70 @@
+import pytest
+
+from tests.conftest import ROOT
+from tunewise.errors import CorpusError
+from tunewise.prompts import PHRASES, PromptLibrary
+from tunewise.schema import Verdict
+
+
+@pytest.fixture(scope="module")
+def library():
+    return PromptLibrary(ROOT / "prompts")
+
+
+def test_at_least_sixteen_worked_examples_cover_every_level(library):
+    assert len(library.examples) >= 16
+    shown = {(name, level) for example in library.examples for name, level in example.sheet.items()}
+    wanted = {(factor.name, level.name) for factor in library.factors for level in factor.levels}
+    assert shown == wanted
+    assert {example.verdict for example in library.examples} == set(Verdict)
+
+
+def test_levels_of_a_factor_differ(library):
+    for factor in library.factors:
+        names = [level.name for level in factor.levels]
+        assert len(set(names)) == len(names)
+
+
+def test_no_worked_example_stands_among_the_scenarios(library):
+    for path in (ROOT / "evals" / "scenarios").glob("*.jsonl"):
+        text = path.read_text()
+        for example in library.examples:
+            assert example.situation.strip()[:60] not in text
+
+
+def test_every_prompt_renders(library):
+    assert "labels" in library.prompt("sheet").render(factors=library.factors, verdicts=list(PHRASES.values()))
+    assert library.prompt("answer").render()
+
+
+def test_a_missing_variable_is_an_error(library):
+    with pytest.raises(CorpusError, match="verdicts"):
+        library.prompt("sheet").render(factors=library.factors)
+
+
+def test_an_unknown_variable_is_an_error(library):
+    with pytest.raises(CorpusError, match="tone"):
+        library.prompt("answer").render(tone="kind")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no header at all",
+        "---\nname: odd\nversion: 1\nvariables: []\n---\n{{ surprise }}",
+        "---\nname: other\nversion: 1\nvariables: []\n---\ntext",
+        "---\nname: odd\nversion: 1\nvariables: [x]\n---\n{{ x",
+        "---\n- a list\n---\ntext",
+    ],
+)
+def test_a_malformed_prompt_is_named(tmp_path, text):
+    (tmp_path / "odd.md").write_text(text)
+    with pytest.raises(CorpusError, match="'odd'"):
+        PromptLibrary(tmp_path).prompt("odd")
+
+
+def test_the_hash_follows_every_file(tmp_path):
+    (tmp_path / "a.md").write_text("one")
+    first = PromptLibrary(tmp_path).digest
+    (tmp_path / "a.md").write_text("two")
+    assert PromptLibrary(tmp_path).digest != first

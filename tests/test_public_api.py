@@ -1,0 +1,53 @@
+import subprocess
+import sys
+import time
+
+import tunewise
+from tunewise.schema import Advice, Verdict
+
+
+def test_the_front_door_is_what_is_promised():
+    assert sorted(tunewise.__all__) == tunewise.__all__
+    for name in tunewise.__all__:
+        assert getattr(tunewise, name).__name__ == name
+
+
+def test_a_verdict_is_a_plain_string():
+    assert Verdict.FINE_TUNE == "fine_tune"
+    assert [verdict.value for verdict in Verdict] == [
+        "train_from_scratch",
+        "fine_tune",
+        "use_as_is",
+        "needs_more_information",
+    ]
+
+
+def test_importing_and_asking_for_help_load_no_engine():
+    code = (
+        "import sys, tunewise, tunewise.cli\n"
+        "heavy = {'llama_cpp', 'chromadb', 'onnxruntime', 'langchain_core', 'gradio', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_help_appears_at_once(tunewise):
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        assert b"Usage" in tunewise("--help").stdout
+        times.append(time.perf_counter() - began)
+    assert min(times) <= 0.5
+
+
+def test_advice_has_the_documented_fields():
+    documented = {
+        "verdict", "confidence", "probabilities", "method", "factors", "reasons", "would_change", "questions",
+        "estimates", "timings",
+    }  # fmt: skip
+    assert documented <= set(Advice.model_fields)
+
+
+def test_every_field_of_the_schema_is_explained():
+    undocumented = [name for name, field in Advice.model_fields.items() if not field.description]
+    assert not undocumented

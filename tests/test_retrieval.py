@@ -1,0 +1,101 @@
+import shutil
+import statistics
+import time
+
+import pytest
+
+from tests.conftest import ROOT
+from tunewise import corpus
+from tunewise.errors import StoreError
+from tunewise.retrieval import Filter, Index
+
+
+@pytest.fixture(scope="module")
+def knowledge():
+    return corpus.load(ROOT / "knowledge")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("index")
+
+
+@pytest.fixture(scope="module")
+def index(root, knowledge, embedder):
+    return Index.open(root, knowledge, embedder)
+
+
+@pytest.mark.parametrize(
+    ("query", "topic"),
+    [
+        ("What does LoRA change in the weights?", "peft"),
+        ("boosted trees or deep learning for a business table", "tabular"),
+        ("fine-tune Whisper for a dialect", "speech"),
+        ("does a model forget when it is fine-tuned", "forgetting-overfitting"),
+        ("retrieval or fine-tuning for company documents", "rag-vs-finetuning"),
+    ],
+)
+def test_the_right_topic_is_found(index, query, topic):
+    assert topic in {hit.fact.topic for hit in index.search(query, 5)}
+
+
+def test_scores_fall_and_ranks_are_told(index):
+    hits = index.search("How much data does fine-tuning need?", 8)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert all(hit.dense_rank or hit.lexical_rank for hit in hits)
+
+
+def test_a_filter_holds(index):
+    hits = index.search("LoRA", 5, only=Filter(topics=frozenset({"tabular"})))
+    assert hits and {hit.fact.topic for hit in hits} == {"tabular"}
+
+
+def test_a_search_is_quick(index):
+    times = []
+    for number in range(30):
+        began = time.perf_counter()
+        index.search(f"We have {number} thousand labelled images and one GPU", 5)
+        times.append(time.perf_counter() - began)
+    assert statistics.median(times) <= 0.05
+
+
+def test_words_that_stand_nowhere_still_find_something(index):
+    assert index.search("qwertyuiopé zzzz", 3)
+
+
+def test_the_langchain_retriever_gives_the_same_facts(index):
+    documents = index.as_retriever(k=3).invoke("What does LoRA change?")
+    assert [document.id for document in documents] == [hit.fact.id for hit in index.search("What does LoRA change?", 3)]
+    assert all(document.metadata["source"] for document in documents)
+
+
+def test_one_changed_file_embeds_one_file(tmp_path, knowledge, embedder):
+    folder = tmp_path / "knowledge"
+    shutil.copytree(ROOT / "knowledge", folder)
+    Index.open(tmp_path / "index", knowledge, embedder)
+    path = folder / knowledge.documents[0].path
+    source = "  Source: Someone 2024 | recalled\n"
+    path.write_text(path.read_text() + f"- **ZZ99** A brand-new fact about zebras and tuning.\n{source}")
+    done = []
+    changed = Index.open(tmp_path / "index", corpus.load(folder), embedder, progress=lambda a, b: done.append((a, b)))
+    assert done == [(1, 1)]
+    assert changed.search("zebras and tuning", 1)[0].fact.id == "ZZ99"
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "vectors.npy", "chroma-*/chroma.sqlite3"])
+def test_a_damaged_index_is_built_anew(tmp_path, knowledge, embedder, name):
+    built = Index.open(tmp_path, knowledge, embedder)
+    wanted = [hit.fact.id for hit in built.search("What does LoRA change?", 3)]
+    copy = tmp_path / "elsewhere"
+    copy.mkdir()
+    shutil.copytree(built.folder, copy / built.folder.name)
+    for file in (copy / built.folder.name).glob(name):
+        file.write_bytes(b"damaged")
+    again = Index.open(copy, knowledge, embedder)
+    assert [hit.fact.id for hit in again.search("What does LoRA change?", 3)] == wanted
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, knowledge, embedder):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        Index.open(tmp_path / "file" / "index", knowledge, embedder)
