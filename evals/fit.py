@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold
+from sklearn.model_selection import GroupKFold, StratifiedKFold
 
-from tunewise import Advisor, Verdict, decision
+from tunewise import Advisor, Verdict, decision, dialogue
 from tunewise.heads import HeadCard, ReadOut, save, softmax
 from tunewise.prompts import FactorSpec
 from tunewise.session import open_session
@@ -30,6 +30,9 @@ FOLDS = 5
 STRENGTHS = (3e-5, 1e-4, 3e-4, 1e-3)
 """Inverse regularisation strengths tried for the verdict."""
 FACTOR_STRENGTH = 1e-3
+TOPIC_STRENGTH = 0.02
+ROUTING = Path(__file__).parent / "routing"
+OFF_TOPIC, QUESTIONS = ROUTING / "off-topic.txt", ROUTING / "questions.txt"
 LEAST = 40
 """Labelled scenarios below which a factor keeps the model's own words."""
 KEEP_EVERY = 20
@@ -43,7 +46,6 @@ def read_scenarios(files: Sequence[Path]) -> list[dict[str, Any]]:
 
 def compute(advisor: Advisor, scenarios: Sequence[dict[str, Any]], cache: Path) -> tuple[Array, Array]:
     """Features of every scenario: shape (n, features), and hidden states (n, factors + 1, width)."""
-    advisor.load()
     key = advisor.library.digest[:16] + advisor.model.fingerprint[:16]
     known: dict[str, Array] = {}
     if cache.is_file():
@@ -65,16 +67,28 @@ def compute(advisor: Advisor, scenarios: Sequence[dict[str, Any]], cache: Path) 
     return rows, states
 
 
-def fit_read_out(rows: Array, labels: NDArray[Any], classes: int, strength: float) -> ReadOut:
-    """A logistic regression on standardised features."""
+def fit_read_out(
+    rows: Array, labels: NDArray[Any], classes: int, strength: float, *, balanced: bool = False
+) -> ReadOut:
+    """A logistic regression on standardised features.
+
+    With an L2 penalty the solution lies in the span of the rows, so it is sought there: n coordinates
+    instead of 20,000, and the same weights.
+    """
     mean, scale = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-3)
-    model = LogisticRegression(C=strength, max_iter=400).fit((rows - mean) / scale, labels)
+    standard = (rows - mean) / scale
+    squares, basis = np.linalg.eigh(standard @ standard.T)
+    kept = squares > squares[-1] * 1e-6
+    lengths, basis = np.sqrt(squares[kept]), basis[:, kept]
+    weighting = "balanced" if balanced else None
+    model = LogisticRegression(C=strength, max_iter=400, class_weight=weighting).fit(basis * lengths, labels)
+    spanned = standard.T @ (basis / lengths) @ model.coef_.T
     weights = np.zeros((rows.shape[1], classes), dtype=np.float32)
     bias = np.full(classes, -12.0, dtype=np.float32)
     if len(model.classes_) == 2:
-        weights[:, model.classes_[1]], bias[model.classes_] = model.coef_[0], (0.0, float(model.intercept_[0]))
+        weights[:, model.classes_[1]], bias[model.classes_] = spanned[:, 0], (0.0, float(model.intercept_[0]))
     else:
-        weights[:, model.classes_], bias[model.classes_] = model.coef_.T, model.intercept_
+        weights[:, model.classes_], bias[model.classes_] = spanned, model.intercept_
     return ReadOut(mean, scale, weights, bias)
 
 
@@ -150,6 +164,34 @@ def fit_factors(
     return readouts, accuracy
 
 
+def fit_topic(advisor: Advisor, scenarios: Sequence[dict[str, Any]]) -> ReadOut:
+    """Tells situations from messages about anything else; says how often it errs out of fold."""
+    ours = [scenario["situation"] for scenario in scenarios] + questions()
+    others = OFF_TOPIC.read_text().splitlines()
+    vectors = advisor.embedder.encode(ours + others)
+    nearest = (vectors @ advisor.index.vectors.T).max(axis=1)
+    rows = np.array(
+        [
+            dialogue.topic_features(text, vector, float(closeness))
+            for text, vector, closeness in zip(ours + others, vectors, nearest, strict=True)
+        ]
+    )
+    labels = np.array([1] * len(ours) + [0] * len(others))
+    chances = np.zeros(len(rows))
+    for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(rows, labels):
+        fold = fit_read_out(rows[train], labels[train], 2, TOPIC_STRENGTH, balanced=True)
+        chances[test] = [fold.probabilities(row)[1] for row in rows[test]]
+    refused = int((chances[labels == 1] < dialogue.ON_TOPIC).sum())
+    missed = int((chances[labels == 0] >= dialogue.ON_TOPIC).sum())
+    Console().print(f"topic: {refused} of {len(ours)} of ours refused, {missed} of {len(others)} others let in")
+    return fit_read_out(rows, labels, 2, TOPIC_STRENGTH, balanced=True)
+
+
+def questions() -> list[str]:
+    """Questions about the subject, which are ours too."""
+    return [line for line in QUESTIONS.read_text().splitlines() if line]
+
+
 def main() -> None:
     """Read the arguments and fit."""
     parser = argparse.ArgumentParser(prog="python -m evals.fit", description="Fit the decision head.")
@@ -179,7 +221,7 @@ def main() -> None:
         scenarios=len(scenarios),
         out_of_fold=best | {f"factor {name}": value for name, value in accuracy.items()},
     )
-    save(arguments.out, card, {"verdict": verdict} | factors)
+    save(arguments.out, card, {"verdict": verdict, "topic": fit_topic(advisor, scenarios)} | factors)
 
 
 if __name__ == "__main__":

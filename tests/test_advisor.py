@@ -82,7 +82,9 @@ def test_events_come_in_the_promised_order(advisor):
     order = ["status", "factor", "verdict", "evidence", "text", "reason", "outlook", "done"]
     assert [kind for place, kind in enumerate(kinds) if kind not in kinds[:place]] == order
     verdict = next(event for event in events if isinstance(event, VerdictEvent))
-    assert isinstance(events[-1], DoneEvent) and events[-1].result.verdict is verdict.verdict
+    last = events[-1]
+    assert isinstance(last, DoneEvent) and isinstance(last.result, Advice)
+    assert last.result.verdict is verdict.verdict
 
 
 def test_a_correction_takes_the_place_of_a_level(advisor):
@@ -121,7 +123,7 @@ def test_a_conversation_remembers(advisor):
 
 def test_an_over_long_message_states_the_limit(advisor):
     with pytest.raises(InputError, match="tokens"):
-        advisor.ask("We have labelled pictures of many kinds of things. " * 390)
+        advisor.ask("我们有一万张带标注的图片，想训练模型。" * 1000)
 
 
 def test_work_can_be_cancelled(advisor):

@@ -84,9 +84,9 @@ def test_a_head_survives_its_files(tmp_path):
         temperature=1.5,
     )
     card = HeadCard(model_sha256="m", prompts="p", scenarios=10, out_of_fold={"strict": 0.5})
-    save(tmp_path, card, {"verdict": readout, "labels": readout})
+    save(tmp_path, card, {"verdict": readout, "topic": readout, "labels": readout})
     loaded = Heads.load(tmp_path)
-    assert loaded is not None and loaded.fits("m", "p") and not loaded.fits("m", "other")
+    assert loaded.fits("m", "p") and not loaded.fits("m", "other")
     row = random.normal(size=8).astype(np.float32)
     assert loaded.verdict.probabilities(row) == pytest.approx(readout.probabilities(row), abs=0.01)
 
@@ -94,7 +94,8 @@ def test_a_head_survives_its_files(tmp_path):
 def test_a_damaged_head_is_named(tmp_path):
     from tunewise.errors import ArtifactError
 
-    assert Heads.load(tmp_path) is None
+    with pytest.raises(ArtifactError, match="damaged"):
+        Heads.load(tmp_path)
     (tmp_path / "head.npz").write_bytes(b"no archive")
     (tmp_path / "head.json").write_text("{}")
     with pytest.raises(ArtifactError, match="damaged"):

@@ -43,7 +43,7 @@ def test_usable_messages_pass_unchanged(text):
     "text", ["What does LoRA change?", "how much data does fine-tuning need", "Why do models forget?"]
 )
 def test_questions_about_the_subject_are_known(text):
-    assert dialogue.route(text, 0.5) is Route.QUESTION
+    assert dialogue.route(text, 0.9) is Route.QUESTION
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_questions_about_the_subject_are_known(text):
     ],
 )
 def test_situations_are_judged(text):
-    assert dialogue.route(text, 0.5) is Route.ADVICE
+    assert dialogue.route(text, 0.9) is Route.ADVICE
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_other_messages_are_none_of_ours(text):
 
 
 def test_a_bare_addition_belongs_to_the_situation():
-    assert dialogue.route("and if we had 100,000 labels?", 0.3, follow_up=True) is Route.ADVICE
-    assert dialogue.route("it must run offline, 400 of them", 0.25, follow_up=True) is Route.ADVICE
+    assert dialogue.route("and if we had 100,000 labels?", 0.1, follow_up=True) is Route.ADVICE
+    assert dialogue.route("it must run offline, 400 of them", 0.1, follow_up=True) is Route.ADVICE
 
 
 def test_every_turn_stands_in_the_merged_situation():

@@ -13,7 +13,8 @@ def test_the_front_door_is_what_is_promised():
 
 
 def test_a_verdict_is_a_plain_string():
-    assert Verdict.FINE_TUNE == "fine_tune"
+    assert f"{Verdict.FINE_TUNE}" == "fine_tune"
+    assert Verdict("fine_tune") is Verdict.FINE_TUNE
     assert [verdict.value for verdict in Verdict] == [
         "train_from_scratch",
         "fine_tune",

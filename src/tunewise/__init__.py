@@ -6,26 +6,29 @@
 <Verdict.FINE_TUNE: 'fine_tune'>
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from tunewise.errors import TunewiseError
-from tunewise.schema import Advice, Answer, Verdict
 
 if TYPE_CHECKING:
     from tunewise.advisor import Advisor, Conversation
+    from tunewise.errors import TunewiseError
+    from tunewise.schema import Advice, Answer, Verdict
     from tunewise.settings import Settings
 
+HOMES = {
+    "Advice": "schema",
+    "Advisor": "advisor",
+    "Answer": "schema",
+    "Conversation": "advisor",
+    "Settings": "settings",
+    "TunewiseError": "errors",
+    "Verdict": "schema",
+}
 __all__ = ["Advice", "Advisor", "Answer", "Conversation", "Settings", "TunewiseError", "Verdict"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load what is heavy only when it is asked for, so that importing costs nothing."""
-    if name in ("Advisor", "Conversation"):
-        from tunewise import advisor
-
-        return getattr(advisor, name)
-    if name == "Settings":
-        from tunewise.settings import Settings
-
-        return Settings
-    raise AttributeError(f"module 'tunewise' has no attribute '{name}'")
+    """Load a module only when something of it is asked for, so that importing costs nothing."""
+    if name not in HOMES:
+        raise AttributeError(f"module 'tunewise' has no attribute '{name}'")
+    return getattr(import_module(f"tunewise.{HOMES[name]}"), name)

@@ -144,9 +144,14 @@ class Advisor:
         return made
 
     def _make_heads(self) -> Heads | None:
-        heads = Heads.load(Path(__file__).parent)
-        fits = heads is not None and heads.fits(self.model.fingerprint, self.library.digest)
-        return heads if fits else None
+        fits = self.shipped_heads.fits(self.model.fingerprint, self.library.digest)
+        return self.shipped_heads if fits else None
+
+    @property
+    def shipped_heads(self) -> Heads:
+        """The heads that come with Tunewise, whatever the model."""
+        made: Heads = self._part("shipped_heads", lambda: Heads.load(Path(__file__).parent))
+        return made
 
     def _make_embedder(self) -> Embedder:
         return Embedder(self.store.pull(EMBEDDER, self._on_pull), self.store.pull(TOKENIZER, self._on_pull))
@@ -214,7 +219,7 @@ class Advisor:
         clock = Clock()
         with self._loading(clock):
             self.load()
-        if dialogue.route(text, self._closeness(text)) is dialogue.Route.OTHER:
+        if dialogue.route(text, self.on_topic(text)) is dialogue.Route.OTHER:
             raise InputError(dialogue.PURPOSE)
         yield from self._advise(text, clock, corrections or {}, cancel or CancelToken())
 
@@ -232,7 +237,7 @@ class Advisor:
         clock = Clock()
         with self._loading(clock):
             self.load()
-        if not dialogue.FIELD.search(text) and self._closeness(text) < dialogue.ON_TOPIC:
+        if self.on_topic(text) < dialogue.ON_TOPIC:
             yield DoneEvent(result=_refusal(text, clock))
             return
         yield from self._explain(text, clock, cancel or CancelToken())
@@ -270,8 +275,11 @@ class Advisor:
         finally:
             clock.load += time.perf_counter() - began
 
-    def _closeness(self, text: str) -> float:
-        return float((self.index.vectors @ self.embedder.encode([text])[0]).max())
+    def on_topic(self, text: str) -> float:
+        """Probability that a message is about models at all."""
+        vector = self.embedder.encode([text])[0]
+        closeness = float((self.index.vectors @ vector).max())
+        return self.shipped_heads.topic.probabilities(dialogue.topic_features(text, vector, closeness))[1]
 
     def _advise(self, text: str, clock: Clock, corrections: Mapping[str, str], cancel: CancelToken) -> Iterator[Event]:
         self._check_corrections(corrections)
@@ -454,7 +462,7 @@ class Conversation:
         clock = Clock()
         with advisor._loading(clock):
             advisor.load()
-        kind = dialogue.route(text, advisor._closeness(text), follow_up=bool(self._turns))
+        kind = dialogue.route(text, advisor.on_topic(text), follow_up=bool(self._turns))
         token = cancel or CancelToken()
         if kind is dialogue.Route.OTHER:
             yield DoneEvent(result=_refusal(text, clock))
@@ -462,8 +470,10 @@ class Conversation:
             yield from advisor._explain(text, clock, token)
         else:
             situation = dialogue.merge([*self._turns, text])
-            yield from advisor._advise(situation, clock, {}, token)
-            self._turns.append(text)
+            for event in advisor._advise(situation, clock, {}, token):
+                if isinstance(event, DoneEvent):
+                    self._turns.append(text)
+                yield event
 
     @property
     def situation(self) -> str:

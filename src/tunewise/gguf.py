@@ -19,7 +19,16 @@ MOST_ENTRIES = 100_000
 MOST_DIMENSIONS = 4
 FIXED = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 """Size in bytes of each scalar type of the metadata."""
-STRING, ARRAY = 8, 9
+U32, STRING, ARRAY = 4, 8, 9
+ALIGNMENT = b"general.alignment"
+PACKED = {
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
+    10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292),
+    16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82),
+    23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2),
+    34: (256, 54), 35: (256, 66), 39: (32, 17),
+}  # fmt: skip
+"""Elements and bytes of a block of each tensor type, from `ggml_blck_size` and `ggml_type_size`."""
 DEPTH = 4
 """Deepest nesting of arrays."""
 
@@ -98,25 +107,39 @@ def check(path: Path) -> None:
 
 
 def _furthest(reader: _Reader) -> int:
-    """Offset of the furthest tensor of the file; data must reach beyond it."""
+    """Where the data of the furthest tensor ends."""
     if reader.u32() not in VERSIONS:
         raise _Broken
     tensors, entries = reader.u64(), reader.u64()
     if not 0 < tensors <= MOST_TENSORS or entries > MOST_ENTRIES:
         raise _Broken
+    alignment = 32
     for _ in range(entries):
-        reader.skip(reader.u64())
-        reader.value(reader.u32())
-    last = 0
-    for _ in range(tensors):
-        reader.skip(reader.u64())
-        dimensions = reader.u32()
-        if not 0 < dimensions <= MOST_DIMENSIONS:
-            raise _Broken
-        elements = 1
-        for _ in range(dimensions):
-            elements *= reader.u64()
-        reader.skip(4)
-        # No type packs an element into less than one bit.
-        last = max(last, reader.u64() + elements // 8)
-    return reader.stream.tell() + last
+        length = reader.u64()
+        named = length == len(ALIGNMENT) and reader.take(length) == ALIGNMENT
+        if length != len(ALIGNMENT):
+            reader.skip(length)
+        kind = reader.u32()
+        if named and kind == U32:
+            alignment = reader.u32()
+        else:
+            reader.value(kind)
+    last = max(_end(reader) for _ in range(tensors))
+    if alignment == 0:
+        raise _Broken
+    # The data begins at the next multiple of the alignment.
+    return -(-reader.stream.tell() // alignment) * alignment + last
+
+
+def _end(reader: _Reader) -> int:
+    """End of a tensor, counted from the beginning of the data."""
+    reader.skip(reader.u64())
+    dimensions = reader.u32()
+    if not 0 < dimensions <= MOST_DIMENSIONS:
+        raise _Broken
+    elements = 1
+    for _ in range(dimensions):
+        elements *= reader.u64()
+    # Of a type that is not known here: none packs an element into less than one bit.
+    block, size = PACKED.get(reader.u32(), (8, 1))
+    return reader.u64() + elements // block * size

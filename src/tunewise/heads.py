@@ -55,10 +55,12 @@ class HeadCard(Value):
 
 @dataclass(frozen=True)
 class Heads:
-    """The read-outs of the verdict and of each factor."""
+    """The read-outs of the verdict, of each factor and of the topic."""
 
     card: HeadCard
     verdict: ReadOut
+    topic: ReadOut
+    """Whether a message is about models at all; needs the embedder only, so it serves every model."""
     factors: Mapping[str, ReadOut]
     digest: str
     """SHA-256 of the file of arrays."""
@@ -68,15 +70,13 @@ class Heads:
         return self.card.model_sha256 == model_sha256 and self.card.prompts == prompts
 
     @classmethod
-    def load(cls, folder: Path) -> "Heads | None":
-        """Read a head; None where there is none.
+    def load(cls, folder: Path) -> "Heads":
+        """Read a head.
 
         Raises:
-            ArtifactError: The files are damaged.
+            ArtifactError: The files are missing or damaged.
         """
         arrays, card = folder / "head.npz", folder / "head.json"
-        if not arrays.is_file() or not card.is_file():
-            return None
         try:
             with np.load(arrays, allow_pickle=False) as stored:
                 data = {name: stored[name].astype(np.float32) for name in stored.files}
@@ -85,6 +85,7 @@ class Heads:
             return cls(
                 card=HeadCard.model_validate(json.loads(card.read_text(encoding="utf-8"))),
                 verdict=readouts.pop("verdict"),
+                topic=readouts.pop("topic"),
                 factors=readouts,
                 digest=hashlib.sha256(arrays.read_bytes()).hexdigest(),
             )

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ HOLE = "\u241atunewise\u241a"
 """Marks, inside a rendered chat template, where the changing text goes."""
 BRANCHES = 24
 """Most continuations that can run side by side."""
+WARNING = 3
+"""Level of llama.cpp's log from which a line is kept."""
 CACHE_FORMAT = 1
 """Version of the layout of prefix files."""
 
@@ -93,9 +96,7 @@ class LocalModel:
         self._lock = FairLock()
         self._resident: str | None = None
         self._embeds = False
-        self._log: deque[str] = deque(maxlen=20)
-        self._quiet = llama_cpp.llama_log_callback(self._on_log)
-        llama_cpp.llama_log_set(self._quiet, ctypes.c_void_p(0))
+        self._log = _listen()
         llama_cpp.llama_backend_init()
         self._model = self._load()
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
@@ -104,10 +105,6 @@ class LocalModel:
         self.vocabulary = int(llama_cpp.llama_vocab_n_tokens(self._vocab))
         self.width = int(llama_cpp.llama_model_n_embd(self._model))
         self._batch = llama_cpp.llama_batch_init(CHUNK, 0, 1)
-
-    def _on_log(self, level: int, text: bytes, _: object) -> None:
-        if level >= 3:
-            self._log.append(text.decode(errors="replace").strip())
 
     def _load(self) -> Any:
         api = self._api
@@ -145,7 +142,7 @@ class LocalModel:
         return ctx
 
     def _last_words(self) -> str:
-        return self._log[-1] if self._log else "it gave no reason"
+        return self._log.lines[-1] if self._log.lines else "it gave no reason"
 
     # --- text and tokens ------------------------------------------------------------------------
 
@@ -437,3 +434,24 @@ def _without_system(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
 def _file_digest(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class _Log:
+    """What llama.cpp complained about; it would otherwise print it."""
+
+    def __init__(self) -> None:
+        import llama_cpp
+
+        self.lines: deque[str] = deque(maxlen=20)
+        self.callback = llama_cpp.llama_log_callback(self._hear)
+        llama_cpp.llama_log_set(self.callback, ctypes.c_void_p(0))
+
+    def _hear(self, level: int, text: bytes, _: object) -> None:
+        if level >= WARNING:
+            self.lines.append(text.decode(errors="replace").strip())
+
+
+@cache
+def _listen() -> _Log:
+    """The one listener of the process: llama.cpp keeps its address, so it must outlive every model."""
+    return _Log()

@@ -209,4 +209,6 @@ class PullBar:
 
     def stop(self) -> None:
         """Leave the terminal as it was."""
-        self._progress.stop()
+        # A bar that never ran would still print an empty line.
+        if self._tasks:
+            self._progress.stop()
