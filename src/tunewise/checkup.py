@@ -75,7 +75,7 @@ def _cache(settings: Settings) -> Iterator[Finding]:
 
 
 def _models(settings: Settings) -> Iterator[Finding]:
-    from tunewise.advisor import EMBEDDER, TOKENIZER
+    from tunewise.parts import EMBEDDER, TOKENIZER
 
     store = ModelStore(settings.cache / "models", offline=True)
     own = is_path(settings.model)

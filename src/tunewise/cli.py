@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunewise.errors import InputError, TunewiseError
+from tunewise.errors import InputError, TunewiseError, UserError, WorkError
 
 if TYPE_CHECKING:
     from tunewise.advisor import Advisor
@@ -195,7 +195,7 @@ def index(
     from rich.progress import Progress
 
     from tunewise import corpus
-    from tunewise.advisor import knowledge_folder
+    from tunewise.parts import knowledge_folder
     from tunewise.retrieval import Index
 
     with _advisor() as advisor, Progress(console=Console(stderr=True), transient=True) as bar:
@@ -230,9 +230,84 @@ def doctor(as_json: JsonFlag = False) -> None:
         raise typer.Exit(1)
 
 
+@contextmanager
+def _with_extra(name: str) -> Iterator[None]:
+    """Say which extra to install where a library of it is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("tunewise"):
+            raise
+        raise WorkError(f"This needs the library {error.name}.", f"Run: pip install 'tunewise[{name}]'") from None
+
+
+ScenarioFiles = Annotated[
+    list[Path] | None, typer.Argument(help="Files of labelled scenarios; evals/scenarios/*.jsonl if left out.")
+]
+DATA = Path("evals")
+
+
+def _scenario_files(files: list[Path] | None) -> list[Path]:
+    found = files or sorted((DATA / "scenarios").glob("*.jsonl"))
+    if not found:
+        raise UserError("There are no scenarios in evals/scenarios.", "Run this in a checkout, or name files.")
+    return found
+
+
+@app.command()
+def fit(
+    files: ScenarioFiles = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder that gets head.npz and head.json.", file_okay=False, exists=True)
+    ] = Path("src/tunewise"),
+) -> None:
+    """Fit the decision head on labelled scenarios. Scenarios of the test split are left out.
+
+    Reads every scenario once with the model (about 1.5 s each; kept in evals/runs, so it can be interrupted).
+    """
+    with _with_extra("eval"):
+        from tunewise.evaluation import commands
+    with _advisor() as advisor:
+        commands.fit(advisor, _scenario_files(files), DATA, out)
+
+
+@app.command("eval")
+def evaluate(
+    files: ScenarioFiles = None,
+    split: Annotated[str, typer.Option(help="Which split to judge: fit, dev or test.")] = "test",
+    run: Annotated[Path | None, typer.Option(help="Folder of the run; evals/runs/SPLIT if left out.")] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="Judge only so many, spread over the verdicts.")] = None,
+    answers: Annotated[int, typer.Option(min=0, help="How many get a whole answer, with reasons.")] = 40,
+    rewritten: Annotated[int, typer.Option(min=0, help="How many are also judged in six rewritings.")] = 60,
+    small: Annotated[int, typer.Option(min=0, help="How many the 0.5B model judges too.")] = 0,
+    against: Annotated[
+        Path | None, typer.Option(help="An earlier run: compare question by question, exit 1 on a significant loss.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on.")] = False,
+) -> None:
+    """Judge labelled scenarios and write a report: summary.json, report.md and report.html.
+
+    An interrupted run goes on where it stopped. Beside Tunewise stand the plain prompt and simple classifiers.
+
+    tunewise eval --sample 40 --answers 5 --rewritten 5
+    """
+    with _with_extra("eval"):
+        from tunewise.evaluation import commands
+        from tunewise.evaluation.runs import Plan
+    with _advisor() as advisor:
+        worse = commands.evaluate(
+            advisor,
+            commands.chosen(_scenario_files(files), split, sample),
+            Plan(rewritten=rewritten, answered=answers, small=small),
+            commands.Places(data=DATA, run=run or DATA / "runs" / split, against=against),
+            fresh=fresh,
+        )
+    raise typer.Exit(int(worse))
+
+
 def _each(settings: "Settings", name: str | None, act: Callable[[Any, str], None]) -> None:
-    from tunewise.advisor import EMBEDDER, TOKENIZER
     from tunewise.artifacts import ModelStore, is_path
+    from tunewise.parts import EMBEDDER, TOKENIZER
 
     store = ModelStore(settings.cache / "models", offline=settings.offline)
     own = is_path(settings.model)

@@ -16,6 +16,8 @@ REASONS_FOR: dict[Verdict, tuple[str, ...]] = {
     Verdict.NEEDS_MORE_INFORMATION: ("task", "input", "labels", "base", "gap", "baseline", "compute"),
 }
 """Which factors carry a verdict, the weightiest first; order of knowledge/rules.md."""
+EMBEDDING_WIDTH = 384
+"""Length of a sentence embedding, the last of the features."""
 WORTH_ASKING = ("task", "input", "gap", "labels", "base", "baseline", "change", "raw", "compute", "device")
 """Factors in the order in which an unstated one is asked for."""
 

@@ -1,4 +1,4 @@
-"""Search over facts: embeddings in Chroma and BM25 side by side, fused by rank.
+"""Search over facts: embeddings in Chroma and BM25 side by side, their scores fused.
 
 An index is a folder that is built once and never changed: named by the hash of what it was built from,
 written under another name and moved into place, so that a crash leaves the old one. Vectors of facts
@@ -36,10 +36,8 @@ COLLECTION = "facts"
 BATCH = 256
 CANDIDATES = 40
 """Facts that each search hands to the fusion."""
-RANK_CONSTANT = 20.0
-"""Damping of reciprocal rank fusion; Cormack et al. 2009 use 60 for longer lists."""
-DENSE_SHARE = 0.55
-"""Weight of the embedding search against BM25 in the fusion."""
+DENSE_SHARE = 0.6
+"""Weight of the embedding search against BM25 in the fusion; see evals/NOTES.md."""
 TWIN = 0.92
 """Cosine above which two facts count as one."""
 WORD = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
@@ -154,14 +152,13 @@ class Index:
         """`search` with the query's embedding at hand."""
         restriction = only or Filter()
         wide = min(len(self._facts), CANDIDATES if only is None else len(self._facts))
+        weights = self._lexical_scores(query)
+        words = [int(place) for place in np.argsort(-weights, kind="stable")[:wide] if weights[place] > 0]
         dense = [place for place in self._dense(vector, wide) if restriction.admits(self._facts[place])]
-        lexical = [place for place in self._rank_lexically(query, wide) if restriction.admits(self._facts[place])]
+        lexical = [place for place in words if restriction.admits(self._facts[place])]
         dense_rank = {place: rank for rank, place in enumerate(dense, start=1)}
         lexical_rank = {place: rank for rank, place in enumerate(lexical, start=1)}
-        scores = {
-            place: DENSE_SHARE * _credit(dense_rank.get(place)) + (1 - DENSE_SHARE) * _credit(lexical_rank.get(place))
-            for place in dense_rank | lexical_rank
-        }
+        scores = self._fuse(list(dense_rank | lexical_rank), vector, weights)
         ordered = sorted(scores, key=lambda place: (-scores[place], place))
         return [
             Hit(
@@ -185,13 +182,23 @@ class Index:
         found = self._store._collection.query(query_embeddings=[vector], n_results=k, include=["distances"])
         return [self._place[identifier] for identifier in found["ids"][0] if identifier in self._place]
 
-    def _rank_lexically(self, query: str, k: int) -> list[int]:
+    def _lexical_scores(self, query: str) -> NDArray[np.float32]:
         words = [word for word in terms(query) if word in self._lexical.vocab_dict]
         if not words:
-            return []
-        scores = self._lexical.get_scores(words)
-        best = np.argsort(-scores, kind="stable")[:k]
-        return [int(place) for place in best if scores[place] > 0]
+            return np.zeros(len(self._facts), dtype=np.float32)
+        return np.asarray(self._lexical.get_scores(words), dtype=np.float32)
+
+    def _fuse(
+        self, places: Sequence[int], vector: NDArray[np.float32], weights: NDArray[np.float32]
+    ) -> dict[int, float]:
+        """Both scores of each candidate, each as a share of the best one's, mixed."""
+        if not places:
+            return {}
+        cosines = self.vectors[list(places)] @ vector
+        lexical = weights[list(places)]
+        mixed = DENSE_SHARE * cosines / max(float(cosines.max()), 1e-6)
+        mixed = mixed + (1 - DENSE_SHARE) * lexical / max(float(lexical.max()), 1e-6)
+        return {place: float(score) for place, score in zip(places, mixed, strict=True)}
 
     def _without_twins(self, places: Sequence[int], k: int) -> list[int]:
         kept: list[int] = []
@@ -244,11 +251,6 @@ def _stemmer() -> tuple[Callable[[str], str], frozenset[str]]:
     from bm25s.stopwords import STOPWORDS_EN_PLUS
 
     return Stemmer.Stemmer("english").stemWord, frozenset(STOPWORDS_EN_PLUS)
-
-
-def _credit(rank: int | None) -> float:
-    """What a place in one ranking is worth: Cormack et al. 2009, reciprocal rank fusion."""
-    return 0.0 if rank is None else 1.0 / (RANK_CONSTANT + rank)
 
 
 def indexed_text(fact: Fact) -> str:

@@ -40,6 +40,7 @@ class Method(StrEnum):
     DISTILLATION = "distillation"
     PREFERENCE_TUNING = "preference_tuning"
     BOOSTED_TREES = "boosted_trees"
+    CLASSICAL = "classical"
     SMALL_NETWORK = "small_network"
     SUPERVISED_NETWORK = "supervised_network"
     SELF_SUPERVISED_PRETRAINING = "self_supervised_pretraining"
@@ -305,6 +306,31 @@ class Advice(Value):
             if not reason.factors or not reason.evidence or not set(reason.factors) <= names:
                 raise ValueError("a reason needs known factors and evidence")
         return self
+
+
+class Judgement(Value):
+    """A verdict without its reasons: what batch runs and evaluations need of a situation."""
+
+    situation: str
+    """What the user wrote, whole."""
+    verdict: Verdict
+    """The most probable verdict."""
+    confidence: Annotated[float, Field(ge=0, le=1)]
+    """Probability of the verdict."""
+    probabilities: dict[Verdict, float]
+    """Probability of each verdict; they sum to 1."""
+    calibrated: bool
+    """True where the probabilities come from a calibrated decision head."""
+    method: Method | None
+    """How to carry the verdict out; None when more information is needed."""
+    factors: tuple[Factor, ...]
+    """The factor sheet."""
+    questions: tuple[str, ...] = ()
+    """What to find out next; never empty when more information is needed."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know."""
+    timings: Timings
+    """Where the time went."""
 
 
 class Answer(Value):

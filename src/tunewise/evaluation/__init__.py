@@ -1,0 +1,1 @@
+"""Evaluation on labelled scenarios: fitting, runs, baselines, reports. Needs the extra `eval`."""

@@ -1,0 +1,303 @@
+"""Fit the decision heads: linear read-outs of the verdict, of each factor and of the topic.
+
+Every scenario is read once with the local model. All fits work on the rows' Gram matrix: with an L2
+penalty the solution lies in the span of the rows (Kimeldorf and Wahba 1971), so a fit has as many
+coordinates as there are scenarios instead of 20,000, and a fold of cross-validation takes a second.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, StratifiedKFold
+
+from tunewise import decision, dialogue
+from tunewise.advisor import Advisor
+from tunewise.evaluation import metrics
+from tunewise.evaluation.scenarios import Scenario
+from tunewise.heads import HeadCard, ReadOut, softmax
+from tunewise.prompts import FactorSpec
+from tunewise.schema import Verdict
+from tunewise.session import open_session
+
+ORDER = list(Verdict)
+FOLDS = 5
+SEEDS = (0, 1)
+"""Cross-validation is repeated with these shuffles and its scores averaged."""
+STRENGTHS = (1e-4, 3e-4, 1e-3)
+"""Inverse regularisation strengths tried for the verdict."""
+FACTOR_STRENGTH = 1e-3
+TOPIC_STRENGTH = 0.02
+ITERATIONS, TOLERANCE = 500, 1e-3
+VERDICT_STATE, EMBEDDING = 5.0, 5.0
+"""How much more the verdict's hidden state and the embedding count than a factor's hidden state."""
+LEAST = 40
+"""Labelled scenarios below which a factor keeps the model's own words."""
+KEEP_EVERY = 20
+Rows = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What the model computed of every scenario."""
+
+    rows: Rows
+    """Features of the verdict's read-out, shape (n, features)."""
+    states: Rows
+    """Final hidden states, shape (n, factors + 1, width)."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """Standardised rows, weighted by feature, in coordinates of their own span.
+
+    The mean and scale are those of all rows, held-out ones too; labels play no part in them.
+    """
+
+    mean: Rows
+    scale: Rows
+    """Standard deviation divided by the feature's weight."""
+    standard: Rows
+    """Shape (n, features)."""
+    basis: Floats
+    lengths: Floats
+
+    @classmethod
+    def of(cls, rows: Rows, weights: Rows | None = None) -> "Space":
+        """Standardise rows of shape (n, features), each feature multiplied by its weight."""
+        mean, scale = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-3)
+        if weights is not None:
+            scale = scale / weights
+        standard = (rows - mean) / scale
+        squares, basis = np.linalg.eigh((standard @ standard.T).astype(np.float64))
+        kept = squares > squares[-1] * 1e-6
+        return cls(mean, scale, standard, basis[:, kept], np.sqrt(squares[kept]))
+
+    @property
+    def coordinates(self) -> Floats:
+        """The rows in their span, shape (n, rank)."""
+        return self.basis * self.lengths
+
+    def read_out(self, model: LogisticRegression, classes: int, temperature: float = 1.0) -> ReadOut:
+        """A fit on `coordinates` as a map from raw features."""
+        spanned = self.standard.T @ (self.basis / self.lengths) @ model.coef_.T
+        weights = np.zeros((self.standard.shape[1], classes), dtype=np.float32)
+        bias = np.full(classes, -12.0, dtype=np.float32)
+        if len(model.classes_) == 2:
+            weights[:, model.classes_[1]] = spanned[:, 0]
+            bias[model.classes_] = (0.0, float(model.intercept_[0]))
+        else:
+            weights[:, model.classes_], bias[model.classes_] = spanned, model.intercept_
+        return ReadOut(self.mean, self.scale, weights, bias, temperature)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Heads ready to be saved, and what cross-validation says of them."""
+
+    card: HeadCard
+    readouts: Mapping[str, ReadOut]
+    curve: Mapping[int, tuple[float, float]]
+    """Learning curve: scenarios fitted on, to strict and fair accuracy out of fold."""
+
+
+def read(
+    advisor: Advisor, scenarios: Sequence[Scenario], cache: Path, progress: Callable[[int, int], None]
+) -> Readings:
+    """Read every scenario with the model; what was read before under the same prompts is taken over.
+
+    Args:
+        advisor: Holds model and prompts.
+        scenarios: n of them.
+        cache: Where readings are kept; an interrupted reading goes on from there.
+        progress: Called with scenarios read and to be read.
+    """
+    key = advisor.library.digest[:16] + advisor.model.fingerprint[:16]
+    known = _known(cache, key)
+    missing = [scenario.situation for scenario in scenarios if scenario.situation not in known]
+    for place, text in enumerate(missing, start=1):
+        with open_session(advisor.model, advisor.reader.prefix) as session:
+            reading = advisor.reader.read(session, text)
+        vector = advisor.embedder.encode([text])[0]
+        known[text] = decision.features(reading.states, reading.probabilities, reading.verdicts, vector)
+        if place % KEEP_EVERY == 0 or place == len(missing):
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(cache, key=np.array(key), texts=np.array(list(known)), rows=np.array(list(known.values())))
+        progress(place, len(missing))
+    rows = np.array([known[scenario.situation] for scenario in scenarios], dtype=np.float32)
+    width = advisor.model.width * (len(advisor.library.factors) + 1)
+    return Readings(rows, rows[:, :width].reshape(len(rows), -1, advisor.model.width))
+
+
+def fit(advisor: Advisor, scenarios: Sequence[Scenario], readings: Readings, routing: Path) -> Fitted:
+    """Fit every read-out and judge it by cross-validation grouped by family.
+
+    Args:
+        advisor: Holds model, prompts, index and embedder.
+        scenarios: Labelled; none of a test split.
+        readings: Of the scenarios.
+        routing: Folder with `off-topic.txt` and `questions.txt`.
+    """
+    labels = np.array([ORDER.index(scenario.verdict) for scenario in scenarios])
+    groups = np.array([scenario.family for scenario in scenarios])
+    space = Space.of(readings.rows, _weights(readings))
+    folds = {strength: _out_of_fold(space.coordinates, labels, groups, strength) for strength in STRENGTHS}
+    strength = min(folds, key=lambda item: _tempered_loss(folds[item], labels)[0])
+    _, temperature = _tempered_loss(folds[strength], labels)
+    model = _classifier(strength).fit(space.coordinates, labels)
+    factors, accuracy = _fit_factors(advisor.library.factors, readings.states, scenarios)
+    topic, routing_errors = _fit_topic(advisor, scenarios, routing)
+    card = HeadCard(
+        model_sha256=advisor.model.fingerprint,
+        prompts=advisor.library.digest,
+        scenarios=len(scenarios),
+        out_of_fold=figures(folds[strength], scenarios, temperature)
+        | {"strength": strength, "temperature": round(temperature, 3)}
+        | {f"factor {name}": value for name, value in accuracy.items()}
+        | routing_errors,
+    )
+    readouts = {"verdict": space.read_out(model, len(ORDER), temperature), "topic": topic} | factors
+    return Fitted(card, readouts, dict(_learning_curve(space.coordinates, scenarios, strength)))
+
+
+def figures(scores: Floats, scenarios: Sequence[Scenario], temperature: float) -> dict[str, float]:
+    """Accuracy strict and fair, the train-versus-fine-tune slice, and calibration, of log-odds (n, 4)."""
+    labels = np.array([ORDER.index(scenario.verdict) for scenario in scenarios])
+    chances = np.array([softmax(row / temperature) for row in scores])
+    guess = chances.argmax(axis=1)
+    fair = [scenario.accepts(ORDER[place]) for place, scenario in zip(guess, scenarios, strict=True)]
+    core = labels < 2
+    return {
+        "strict": round(float((guess == labels).mean()), 3),
+        "fair": round(float(np.mean(fair)), 3),
+        "train_versus_fine_tune": round(float((guess[core] == labels[core]).mean()), 3),
+        "ece": round(metrics.expected_calibration_error(chances, labels), 3),
+        "log_loss": round(metrics.log_loss(chances, labels), 3),
+    }
+
+
+def _known(cache: Path, key: str) -> dict[str, Rows]:
+    if not cache.is_file():
+        return {}
+    with np.load(cache, allow_pickle=False) as stored:
+        if str(stored["key"]) != key:
+            return {}
+        return dict(zip(stored["texts"].tolist(), stored["rows"], strict=True))
+
+
+def _weights(readings: Readings) -> Rows:
+    weights = np.ones(readings.rows.shape[1], dtype=np.float32)
+    end = readings.states.shape[1] * readings.states.shape[2]
+    weights[end - readings.states.shape[2] : end] = np.sqrt(VERDICT_STATE)
+    weights[-decision.EMBEDDING_WIDTH :] = np.sqrt(EMBEDDING)
+    return weights
+
+
+def _classifier(strength: float, *, balanced: bool = False) -> LogisticRegression:
+    return LogisticRegression(
+        C=strength, max_iter=ITERATIONS, tol=TOLERANCE, class_weight="balanced" if balanced else None
+    )
+
+
+def _log_odds(model: LogisticRegression, rows: Floats, classes: int) -> Floats:
+    scores = np.full((len(rows), classes), -12.0)
+    found = model.decision_function(rows)
+    if len(model.classes_) == 2:
+        found = np.stack([np.zeros(len(rows)), found], axis=1)
+    scores[:, model.classes_] = found
+    return scores
+
+
+def _out_of_fold(rows: Floats, labels: NDArray[Any], groups: NDArray[Any], strength: float) -> Floats:
+    """Log-odds of each scenario by fits that had not seen its family."""
+    scores = np.zeros((len(rows), len(ORDER)))
+    for seed in SEEDS:
+        for train, test in GroupKFold(FOLDS, shuffle=True, random_state=seed).split(rows, labels, groups):
+            model = _classifier(strength).fit(rows[train], labels[train])
+            scores[test] += _log_odds(model, rows[test], len(ORDER)) / len(SEEDS)
+    return scores
+
+
+def _tempered_loss(scores: Floats, labels: NDArray[Any]) -> tuple[float, float]:
+    """Least log loss over temperatures, and the temperature (Guo et al. 2017, arXiv:1706.04599)."""
+    found = [
+        (metrics.log_loss(np.array([softmax(row / t) for row in scores]), labels), float(t))
+        for t in np.linspace(0.4, 4.0, 37)
+    ]
+    return min(found)
+
+
+def _learning_curve(
+    rows: Floats, scenarios: Sequence[Scenario], strength: float
+) -> Iterator[tuple[int, tuple[float, float]]]:
+    """Accuracy when each fold is fitted on only a part of its families."""
+    labels = np.array([ORDER.index(scenario.verdict) for scenario in scenarios])
+    groups = np.array([scenario.family for scenario in scenarios])
+    chance = np.random.default_rng(0)
+    for share in (0.125, 0.25, 0.5, 1.0):
+        scores, used = np.zeros((len(rows), len(ORDER))), []
+        for train, test in GroupKFold(FOLDS, shuffle=True, random_state=0).split(rows, labels, groups):
+            families = chance.permutation(np.unique(groups[train]))
+            some = train[np.isin(groups[train], families[: max(int(len(families) * share), 8)])]
+            scores[test] = _log_odds(_classifier(strength).fit(rows[some], labels[some]), rows[test], len(ORDER))
+            used.append(len(some))
+        found = figures(scores, scenarios, 1.0)
+        yield int(np.mean(used)), (found["strict"], found["fair"])
+
+
+def _fit_factors(
+    specs: Sequence[FactorSpec], states: Rows, scenarios: Sequence[Scenario]
+) -> tuple[dict[str, ReadOut], dict[str, float]]:
+    """A read-out for each factor with enough labels; what a scenario leaves out counts as unstated."""
+    readouts, accuracy = {}, {}
+    for place, spec in enumerate(specs):
+        names = [level.name for level in spec.levels]
+        given = [scenario.factors.get(spec.name, spec.silent.name if spec.silent else None) for scenario in scenarios]
+        kept = [row for row, level in enumerate(given) if level in names]
+        labels = np.array([names.index(str(given[row])) for row in kept])
+        if len(kept) < LEAST or len(set(labels)) < 2:
+            continue
+        groups = np.array([scenarios[row].family for row in kept])
+        space = Space.of(states[kept, place])
+        rows = space.coordinates
+        right: list[bool] = []
+        for train, test in GroupKFold(FOLDS, shuffle=True, random_state=0).split(rows, labels, groups):
+            model = _classifier(FACTOR_STRENGTH).fit(rows[train], labels[train])
+            right += (model.predict(rows[test]) == labels[test]).tolist()
+        readouts[spec.name] = space.read_out(_classifier(FACTOR_STRENGTH).fit(rows, labels), len(names))
+        accuracy[spec.name] = round(float(np.mean(right)), 3)
+    return readouts, accuracy
+
+
+def _fit_topic(advisor: Advisor, scenarios: Sequence[Scenario], routing: Path) -> tuple[ReadOut, dict[str, float]]:
+    """Tells messages about models from all others, and how often it errs out of fold."""
+    ours = [scenario.situation for scenario in scenarios] + _lines(routing / "questions.txt")
+    others = _lines(routing / "off-topic.txt")
+    vectors = advisor.embedder.encode(ours + others)
+    nearest = (vectors @ advisor.index.vectors.T).max(axis=1)
+    features = [
+        dialogue.topic_features(text, vector, float(closeness))
+        for text, vector, closeness in zip(ours + others, vectors, nearest, strict=True)
+    ]
+    labels = np.array([1] * len(ours) + [0] * len(others))
+    space = Space.of(np.array(features))
+    rows = space.coordinates
+    chances = np.zeros(len(rows))
+    for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(rows, labels):
+        model = _classifier(TOPIC_STRENGTH, balanced=True).fit(rows[train], labels[train])
+        chances[test] = model.predict_proba(rows[test])[:, 1]
+    errors = {
+        "ours_refused": float((chances[labels == 1] < dialogue.ON_TOPIC).mean()),
+        "others_let_in": float((chances[labels == 0] >= dialogue.ON_TOPIC).mean()),
+    }
+    model = _classifier(TOPIC_STRENGTH, balanced=True).fit(rows, labels)
+    return space.read_out(model, 2), {name: round(value, 4) for name, value in errors.items()}
+
+
+def _lines(file: Path) -> list[str]:
+    return [line for line in file.read_text(encoding="utf-8").splitlines() if line]

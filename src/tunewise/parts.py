@@ -1,0 +1,147 @@
+"""What an advisor consists of, loaded on first use."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tunewise import corpus, generation
+from tunewise.artifacts import ModelStore, PullProgress
+from tunewise.embedding import Embedder
+from tunewise.factors import SheetReader
+from tunewise.heads import Heads
+from tunewise.llm import LocalModel
+from tunewise.prompts import PromptLibrary
+from tunewise.retrieval import Index
+from tunewise.settings import Settings, resource
+
+EMBEDDER = "minilm-l6-v2-int8"
+TOKENIZER = "minilm-l6-v2-tokenizer"
+
+
+class Parts:
+    """What an advisor consists of: model, index, prompts, heads; each loaded when it is first needed.
+
+    Safe to share between threads.
+
+    Args:
+        settings: Where to look for model, knowledge and cache; read from the environment where None.
+        on_pull: Called with progress while a missing model is fetched.
+        overrides: Single settings, such as `model="qwen2.5-coder-0.5b"`.
+
+    Raises:
+        SettingsError: A setting cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        on_pull: Callable[[PullProgress], None] | None = None,
+        **overrides: object,
+    ) -> None:
+        self.settings = settings or Settings.load(**overrides)
+        self._on_pull = on_pull
+        self._guard = threading.RLock()
+        self._parts: dict[str, Any] = {}
+
+    def _part(self, name: str, make: Callable[[], Any]) -> Any:
+        with self._guard:
+            if name not in self._parts:
+                self._parts[name] = make()
+            return self._parts[name]
+
+    @property
+    def store(self) -> ModelStore:
+        """The model store."""
+        made: ModelStore = self._part(
+            "store", lambda: ModelStore(self.settings.cache / "models", offline=self.settings.offline)
+        )
+        return made
+
+    @property
+    def library(self) -> PromptLibrary:
+        """Prompts, factors and worked examples."""
+        made: PromptLibrary = self._part("library", lambda: PromptLibrary(self.settings.prompts or resource("prompts")))
+        return made
+
+    @property
+    def embedder(self) -> Embedder:
+        """The sentence embedder."""
+        made: Embedder = self._part("embedder", self._make_embedder)
+        return made
+
+    @property
+    def index(self) -> Index:
+        """The index of the knowledge folder; built where it is missing."""
+        made: Index = self._part("index", self._make_index)
+        return made
+
+    @property
+    def model(self) -> LocalModel:
+        """The local model."""
+        made: LocalModel = self._part("model", self._make_model)
+        return made
+
+    @property
+    def reader(self) -> SheetReader:
+        """Reads situations into factor sheets."""
+        made: SheetReader = self._part("reader", lambda: SheetReader(self.model, self.library))
+        return made
+
+    @property
+    def writer(self) -> generation.AnswerWriter:
+        """Answers questions about the subject."""
+        made: generation.AnswerWriter = self._part("writer", lambda: generation.AnswerWriter(self.model, self.library))
+        return made
+
+    @property
+    def heads(self) -> Heads | None:
+        """The decision heads, if any were fitted on this model with these prompts."""
+        made: Heads | None = self._part("heads", self._make_heads)
+        return made
+
+    def _make_heads(self) -> Heads | None:
+        fits = self.shipped_heads.fits(self.model.fingerprint, self.library.digest)
+        return self.shipped_heads if fits else None
+
+    @property
+    def shipped_heads(self) -> Heads:
+        """The heads that come with Tunewise, whatever the model."""
+        made: Heads = self._part("shipped_heads", lambda: Heads.load(Path(__file__).parent))
+        return made
+
+    def _make_embedder(self) -> Embedder:
+        return Embedder(self.store.pull(EMBEDDER, self._on_pull), self.store.pull(TOKENIZER, self._on_pull))
+
+    def _make_index(self) -> Index:
+        folder = self.settings.knowledge or resource("knowledge")
+        return Index.open(self.settings.cache / "index", corpus.load(folder), self.embedder)
+
+    def _make_model(self) -> LocalModel:
+        path = self.store.resolve(self.settings.model, self._on_pull)
+        return LocalModel(
+            path,
+            fingerprint=self.store.fingerprint(path),
+            context=self.settings.context,
+            threads=self.settings.threads,
+            prefixes=self.settings.cache / "prefixes",
+        )
+
+    def load(self) -> None:
+        """Load everything now rather than at the first question."""
+        _ = self.index, self.reader, self.heads
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        with self._guard:
+            model = self._parts.pop("model", None)
+            self._parts.pop("reader", None)
+            self._parts.pop("writer", None)
+        if model is not None:
+            model.close()
+
+
+def knowledge_folder(settings: Settings) -> Path:
+    """The knowledge folder that settings name."""
+    return settings.knowledge or resource("knowledge")
