@@ -22,19 +22,19 @@ SHEET = (
 
 
 def test_reasons_rest_on_factors_that_speak_for_the_verdict():
-    names = [item.name for item in decision.carrying(Verdict.FINE_TUNE, SHEET, 3)]
+    names = [item.name for item in decision.carrying(Verdict.FINE_TUNE, SHEET, 3, {})]
     assert names[:2] == ["labels", "input"]
     assert "device" not in names
 
 
 def test_the_first_unstated_factor_is_asked_for():
-    assert decision.question(Verdict.FINE_TUNE, SHEET) == "raw"
+    assert decision.open_factor(Verdict.FINE_TUNE, SHEET) == "raw"
     vague = (factor("task", "vague", Verdict.NEEDS_MORE_INFORMATION), *SHEET[1:])
-    assert decision.question(Verdict.NEEDS_MORE_INFORMATION, vague) == "task"
+    assert decision.open_factor(Verdict.NEEDS_MORE_INFORMATION, vague) == "task"
 
 
 def test_more_information_always_has_a_question():
-    assert decision.question(Verdict.NEEDS_MORE_INFORMATION, (factor("task", "clear"),)) == "task"
+    assert decision.open_factor(Verdict.NEEDS_MORE_INFORMATION, (factor("task", "clear"),)) == "task"
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))
@@ -84,7 +84,7 @@ def test_a_head_survives_its_files(tmp_path):
         temperature=1.5,
     )
     card = HeadCard(model_sha256="m", prompts="p", scenarios=10, out_of_fold={"strict": 0.5})
-    save(tmp_path, card, {"verdict": readout, "topic": readout, "labels": readout})
+    save(tmp_path, card, {"verdict": readout, "topic": readout, "sheet": readout, "labels": readout})
     loaded = Heads.load(tmp_path)
     assert loaded.fits("m", "p") and not loaded.fits("m", "other")
     row = random.normal(size=8).astype(np.float32)

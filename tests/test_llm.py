@@ -35,9 +35,10 @@ def choose(model, prefix, text, options):
 
 
 def test_a_choice_is_a_distribution_and_sensible(model, prefix):
-    choice = choose(model, prefix, "Is fire cold?", ["Yes", "No"])
-    assert choice.index == 1
-    assert sum(choice.probabilities) == pytest.approx(1.0)
+    right = choose(model, prefix, "Is London a city in England?", ["Yes", "No"])
+    wrong = choose(model, prefix, "Is London a city in Japan?", ["Yes", "No"])
+    assert right.probabilities[0] > wrong.probabilities[0]
+    assert sum(right.probabilities) == pytest.approx(1.0)
 
 
 def test_the_same_question_has_the_same_answer(model, prefix):
@@ -98,13 +99,15 @@ def test_control_tokens_of_a_user_are_plain_characters(model):
 
 
 def test_a_text_that_does_not_fit_states_the_limit(model, prefix):
+    before = choose(model, prefix, "Is ice warm?", ["Yes", "No"])
     with pytest.raises(InputError, match=str(model.context)), open_session(model, prefix) as session:
         session.read("word " * model.context)
         session.choose(["Yes", "No"])
-    assert choose(model, prefix, "Is fire cold?", ["Yes", "No"]).index == 1
+    assert choose(model, prefix, "Is ice warm?", ["Yes", "No"]) == before
 
 
 def test_reading_can_be_stopped_within_a_forward_pass(model, prefix):
+    before = choose(model, prefix, "Is ice warm?", ["Yes", "No"])
     cancel = CancelToken()
     threading.Timer(0.5, cancel.set).start()
     began = time.perf_counter()
@@ -112,7 +115,7 @@ def test_reading_can_be_stopped_within_a_forward_pass(model, prefix):
         session.read("a long text about models " * 400)
         session.choose(["Yes", "No"])
     assert time.perf_counter() - began < 1.5
-    assert choose(model, prefix, "Is fire cold?", ["Yes", "No"]).index == 1
+    assert choose(model, prefix, "Is ice warm?", ["Yes", "No"]) == before
 
 
 def test_a_prefix_on_disk_gives_the_same_answer_and_a_damaged_one_is_rebuilt(store, tmp_path, prefix):

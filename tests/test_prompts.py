@@ -68,3 +68,18 @@ def test_the_hash_follows_every_file(tmp_path):
     first = PromptLibrary(tmp_path).digest
     (tmp_path / "a.md").write_text("two")
     assert PromptLibrary(tmp_path).digest != first
+
+
+def test_every_level_that_pushes_toward_a_verdict_says_why(library):
+    for spec in library.factors:
+        for level in spec.levels:
+            if level.pushes:
+                assert f"{spec.name}.{level.name}" in library.because[level.pushes]
+
+
+def test_a_reason_cites_no_other_kind_of_input(library):
+    assert "tabular" in library.foreign_topics("image")
+    assert "medical-imaging" not in library.foreign_topics("image")
+    assert library.foreign_topics("other") == frozenset()
+    topics = {path.stem for path in (ROOT / "knowledge/topics").glob("*.md")}
+    assert {topic for level in library.factors[1].levels for topic in library.foreign_topics(level.name)} <= topics

@@ -3,14 +3,17 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tunewise import decision, dialogue, generation
+from tunewise import decision, dialogue, generation, outlook
 from tunewise.errors import InputError, UserError
-from tunewise.factors import Reading, sheet
+from tunewise.factors import Reading, correct, sheet
+from tunewise.outlook import Decider
 from tunewise.parts import Parts
 from tunewise.retrieval import Filter
 from tunewise.schema import (
@@ -27,6 +30,7 @@ from tunewise.schema import (
     Judgement,
     OutlookEvent,
     Provenance,
+    Question,
     Reason,
     ReasonEvent,
     StatusEvent,
@@ -44,6 +48,8 @@ if TYPE_CHECKING:
 RESERVE = 700
 """Tokens of the context kept for sheet, facts and reasons."""
 ANSWER_FACTS = 4
+KEPT_READINGS = 32
+"""Situations whose reading is kept, so that a correction is decided without the model."""
 SHORT_FACT = 36
 """Words up to which a fact is preferred as the ground of a reason."""
 GROUNDS = frozenset({"topic", "article", "rules", "case", "own"})
@@ -108,20 +114,25 @@ class Advisor(Parts):
         Raises:
             InputError: The text is empty, binary or over-long.
         """
+        self._check_corrections(corrections or {})
         text = dialogue.check(situation)
         clock = Clock()
         with self._loading(clock):
             self.load()
-        with open_session(self.model, self.reader.prefix) as session:
-            clock.load += session.load_seconds
-            factors, decided = self._judge(session, text, corrections or {}, clock)
-            clock.tokens_read = session.tokens_read
+        with self._guard:
+            reading = self._readings.get(text)
+        if reading is None:
+            with open_session(self.model, self.reader.prefix) as session:
+                clock.load += session.load_seconds
+                reading = self._read(session, text, clock)
+                clock.tokens_read = session.tokens_read
+        factors, decided, prospects = self._judge(text, reading, corrections or {}, clock)
         return Judgement(
             situation=text,
             **{name: getattr(decided, name) for name in ("verdict", "confidence", "probabilities", "method", "notes")},
+            **{name: getattr(prospects, name) for name in ("would_change", "questions", "question")},
             calibrated=self.heads is not None,
             factors=factors,
-            questions=self._questions(decided, factors),
             timings=clock.timings(),
         )
 
@@ -184,39 +195,60 @@ class Advisor(Parts):
         return self.shipped_heads.topic.probabilities(dialogue.topic_features(text, vector, closeness))[1]
 
     def _advise(self, text: str, clock: Clock, corrections: Mapping[str, str], cancel: CancelToken) -> Iterator[Event]:
+        self._check_corrections(corrections)
         yield StatusEvent(text="Reading the situation")
         with open_session(self.model, self.reader.prefix, cancel) as session:
             clock.load += session.load_seconds
-            factors, decided = self._judge(session, text, corrections, clock)
+            reading = self._read(session, text, clock)
+            factors, decided, prospects = self._judge(text, reading, corrections, clock)
             yield from (FactorEvent(factor=factor) for factor in factors)
             yield decided
             with clock.part("retrieve"):
                 grounds = self._grounds(text, decided.verdict, factors)
             yield EvidenceEvent(evidence=tuple(Evidence.of(ground.fact) for ground in grounds))
-            titles = {spec.name: spec.title for spec in self.library.factors}
             reasons: list[Reason] = []
             began = time.perf_counter()
-            for event in generation.write_reasons(session, text, decided.verdict, grounds, titles):
+            for event in generation.write_reasons(session, text, decided.verdict, grounds):
                 if isinstance(event, ReasonEvent):
                     reasons.append(event.reason)
                 yield event
             clock.parts["reasons"] = time.perf_counter() - began
             clock.tokens_read, clock.tokens_written = session.tokens_read, session.tokens_written
-        outlook = OutlookEvent(would_change=(), questions=self._questions(decided, factors))
-        yield outlook
-        yield DoneEvent(result=self._advice(text, factors, decided, tuple(reasons), outlook, clock))
+        yield prospects
+        yield DoneEvent(result=self._advice(text, factors, decided, tuple(reasons), prospects, clock))
 
     def _judge(
-        self, session: Session, text: str, corrections: Mapping[str, str], clock: Clock
-    ) -> tuple[tuple[Factor, ...], VerdictEvent]:
-        self._check_corrections(corrections)
+        self, text: str, reading: Reading, corrections: Mapping[str, str], clock: Clock
+    ) -> tuple[tuple[Factor, ...], VerdictEvent, OutlookEvent]:
+        specs = self.library.factors
+        expected = self._levels(reading)
+        with clock.part("sheet"):
+            found = sheet(text, specs, expected, self.embedder, self.meanings)
+            factors = correct(found, specs, corrections)
+        decider = Decider(
+            log_odds=self._log_odds(text, reading, found),
+            levels={factor.name: factor.level for factor in found},
+            specs=specs,
+            effects=self.shipped_heads.sheet,
+        )
+        decider = replace(
+            decider,
+            log_odds=np.log(np.asarray(decider.probabilities(corrections)) + 1e-12),
+            levels={factor.name: factor.level for factor in factors},
+        )
+        decided = self._decide(decider, factors)
+        clock.parts["verdict"] = clock.elapsed
+        return factors, decided, self._outlook(decider, decided, factors, expected)
+
+    def _read(self, session: Session, text: str, clock: Clock) -> Reading:
         self._check_length(text)
         with clock.part("sheet"):
             reading = self.reader.read(session, text)
-            factors = sheet(text, self.library.factors, self._levels(reading), self.embedder, corrections)
-        decided = self._decide(text, reading, factors)
-        clock.parts["verdict"] = clock.elapsed
-        return factors, decided
+        with self._guard:
+            self._readings[text] = reading
+            while len(self._readings) > KEPT_READINGS:
+                self._readings.pop(next(iter(self._readings)))
+        return reading
 
     def _check_corrections(self, corrections: Mapping[str, str]) -> None:
         specs = {spec.name: spec for spec in self.library.factors}
@@ -244,14 +276,16 @@ class Advisor(Parts):
                 found[name] = self.heads.factors[name].probabilities(reading.states[place])
         return found
 
-    def _decide(self, text: str, reading: Reading, factors: Sequence[Factor]) -> VerdictEvent:
+    def _log_odds(self, text: str, reading: Reading, factors: Sequence[Factor]) -> NDArray[np.float64]:
         if self.heads is None:
-            shares = decision.tempered(reading.verdicts, factors)
-        else:
-            vector = self.embedder.encode([text])[0]
-            shares = self.heads.verdict.probabilities(
-                decision.features(reading.states, reading.probabilities, reading.verdicts, vector)
-            )
+            return np.log(np.asarray(decision.tempered(reading.verdicts, factors)) + 1e-12)
+        vector = self.embedder.encode([text])[0]
+        return self.heads.verdict.log_odds(
+            decision.features(reading.states, reading.probabilities, reading.verdicts, vector)
+        )
+
+    def _decide(self, decider: Decider, factors: Sequence[Factor]) -> VerdictEvent:
+        shares = decider.probabilities()
         probabilities = dict(zip(Verdict, shares, strict=True))
         verdict = decision.verdict_of(shares)
         return VerdictEvent(
@@ -262,36 +296,50 @@ class Advisor(Parts):
             notes=decision.notes(verdict, probabilities, factors, calibrated=self.heads is not None),
         )
 
+    def _outlook(
+        self,
+        decider: Decider,
+        decided: VerdictEvent,
+        factors: Sequence[Factor],
+        expected: Mapping[str, Sequence[float]],
+    ) -> OutlookEvent:
+        question = outlook.best_question(decider, factors, expected)
+        if question is None and decided.verdict is Verdict.NEEDS_MORE_INFORMATION:
+            name = decision.open_factor(decided.verdict, factors)
+            spec = next(spec for spec in self.library.factors if spec.name == name)
+            question = Question(factor=spec.name, text=spec.ask, choices=(), gain=0.0)
+        return OutlookEvent(
+            would_change=outlook.would_change(decider, factors),
+            questions=(question.text,) if question else (),
+            question=question,
+        )
+
     def _grounds(self, text: str, verdict: Verdict, factors: Sequence[Factor]) -> list[generation.Ground]:
         """For each factor that carries the verdict, the fact that fits it and the situation best."""
-        chosen = decision.carrying(verdict, factors, self.settings.reasons)
+        because = self.library.because[verdict]
+        chosen = decision.carrying(verdict, factors, self.settings.reasons, because)
         titles = {spec.name: spec.title for spec in self.library.factors}
         queries = [
             f"{verdict.label}. {titles[factor.name]}: {factor.meaning}. {factor.quote or text[:300]}"
             for factor in chosen
         ]
         vectors = self.embedder.encode([*queries, text])
+        inputs = {factor.level for factor in factors if factor.name == "input"}
+        foreign = frozenset(topic for level in inputs for topic in self.library.foreign_topics(level))
+        only = Filter(kinds=GROUNDS, topics=frozenset(fact.topic for fact in self.index.corpus.facts) - foreign)
         grounds: list[generation.Ground] = []
         taken: set[str] = set()
         for factor, query, vector in zip(chosen, queries, vectors, strict=False):
             mixed = vector + 0.5 * vectors[-1]
             mixed /= np.linalg.norm(mixed)
-            hits = self.index.search_vector(query, mixed, len(chosen) + 1, only=Filter(kinds=GROUNDS))
+            hits = self.index.search_vector(query, mixed, len(chosen) + 1, only=only)
             free = [hit.fact for hit in hits if hit.fact.id not in taken] or [hits[0].fact]
             # A short fact is read sooner and reasoned about better.
             fact = next((fact for fact in free[:3] if len(fact.text.split()) <= SHORT_FACT), free[0])
             taken.add(fact.id)
-            grounds.append(generation.Ground(factor, fact))
+            clause = because.get(f"{factor.name}.{factor.level}")
+            grounds.append(generation.Ground(factor, fact, titles[factor.name], clause))
         return grounds
-
-    def _questions(self, decided: VerdictEvent, factors: Sequence[Factor]) -> tuple[str, ...]:
-        """The question worth answering next; none where the verdict stands clear of the others."""
-        ranked = sorted(decided.probabilities.values(), reverse=True)
-        undecided = decided.verdict is Verdict.NEEDS_MORE_INFORMATION
-        if not undecided and ranked[0] - ranked[1] > 2 * decision.CLOSE_CALL:
-            return ()
-        name = decision.question(decided.verdict, factors)
-        return tuple(spec.ask for spec in self.library.factors if spec.name == name)
 
     def _advice(
         self,
@@ -299,7 +347,7 @@ class Advisor(Parts):
         factors: tuple[Factor, ...],
         decided: VerdictEvent,
         reasons: tuple[Reason, ...],
-        outlook: OutlookEvent,
+        prospects: OutlookEvent,
         clock: Clock,
     ) -> Advice:
         return Advice(
@@ -311,8 +359,9 @@ class Advisor(Parts):
             method=decided.method,
             factors=factors,
             reasons=reasons,
-            would_change=outlook.would_change,
-            questions=outlook.questions,
+            would_change=prospects.would_change,
+            questions=prospects.questions,
+            question=prospects.question,
             notes=decided.notes,
             timings=clock.timings(),
             provenance=self._provenance(),
@@ -346,11 +395,17 @@ class Advisor(Parts):
 
 
 class Conversation:
-    """A conversation: later messages add to the situation or ask about the subject."""
+    """A conversation: later messages add to the situation or ask about the subject.
 
-    def __init__(self, advisor: Advisor) -> None:
+    Args:
+        advisor: Answers.
+        turns: What was said of the situation before, oldest first; to take a conversation up again.
+    """
+
+    def __init__(self, advisor: Advisor, turns: Sequence[str] = ()) -> None:
         self._advisor = advisor
-        self._turns: list[str] = []
+        self._turns = list(turns)
+        self._corrections: dict[str, str] = {}
 
     def send(self, message: str) -> Advice | Answer:
         """Say something; the answer takes into account what was said before.
@@ -378,10 +433,22 @@ class Conversation:
             yield from advisor._explain(text, clock, token)
         else:
             situation = dialogue.merge([*self._turns, text])
-            for event in advisor._advise(situation, clock, {}, token):
+            for event in advisor._advise(situation, clock, self._corrections, token):
                 if isinstance(event, DoneEvent):
                     self._turns.append(text)
                 yield event
+
+    def correct(self, factor: str, level: str) -> Judgement:
+        """Set a level of the factor sheet and decide anew, without reading again; it holds from here on.
+
+        Raises:
+            UserError: There is no such factor or level.
+            InputError: Nothing was said of a situation yet.
+        """
+        corrections = self._corrections | {factor: level}
+        judgement = self._advisor.judge(self.situation, corrections=corrections)
+        self._corrections = corrections
+        return judgement
 
     @property
     def situation(self) -> str:

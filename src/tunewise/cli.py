@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 the work failed; 2 bad usage or bad input.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -162,6 +163,26 @@ def chat(
                 AnswerView(console).show(conversation.stream(message))
             except InputError as error:
                 console.print(str(error), style="yellow", markup=False)
+
+
+@app.command()
+def ui(
+    host: Annotated[str, typer.Option(help="Address to serve at; anything but loopback opens it to your network.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="The first free one from 7860 if left out.")
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    mcp: Annotated[bool, typer.Option(help="Also serve the functions as MCP tools; needs the extra 'mcp'.")] = False,
+    model: Annotated[str | None, typer.Option(help="Model name or path of a GGUF file.")] = None,
+) -> None:
+    """Open the chat page in a browser. It is served on this machine only."""
+    os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1")
+    from tunewise.ui import page
+
+    with _advisor(model) as advisor:
+        page.serve(advisor, host=host, port=port, open_browser=browser, mcp=mcp)
 
 
 @app.command()

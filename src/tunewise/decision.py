@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tunewise.prompts import FactorSpec
 from tunewise.schema import Factor, Method, Verdict
 
 CLOSE_CALL = 0.15
@@ -39,6 +40,11 @@ def features(
     sheet = [value for levels in probabilities.values() for value in levels]
     logs = np.log(np.asarray([*sheet, *verdicts], dtype=np.float32) + 1e-6)
     return np.concatenate([states.ravel(), logs, embedding]).astype(np.float32)
+
+
+def one_hot(specs: Sequence[FactorSpec], levels: Mapping[str, str]) -> NDArray[np.float32]:
+    """A sheet as a vector: for every level of every factor 1 where it was chosen, 0 elsewhere."""
+    return np.array([levels[spec.name] == level.name for spec in specs for level in spec.levels], dtype=np.float32)
 
 
 def verdict_of(probabilities: Sequence[float]) -> Verdict:
@@ -79,36 +85,42 @@ def tempered(probabilities: Sequence[float], factors: Sequence[Factor]) -> tuple
     return tuple(float(value) for value in mixed / mixed.sum())
 
 
-def carrying(verdict: Verdict, factors: Sequence[Factor], count: int) -> tuple[Factor, ...]:
+def carrying(verdict: Verdict, factors: Sequence[Factor], count: int, because: Mapping[str, str]) -> tuple[Factor, ...]:
     """The factors that a verdict's reasons should rest on, the weightiest first.
 
-    Factors that push toward the verdict come first, then stated ones that push nowhere, then others
-    in the verdict's own order; one that pushes another way is never among them while others remain.
+    Factors that push toward the verdict come first, then those for which a clause says why they speak
+    for it, then other stated ones; one that pushes another way is never among them while others remain.
+
+    Args:
+        verdict: What the reasons are for.
+        factors: The sheet.
+        count: How many to return.
+        because: Clauses by `factor.level`.
     """
     order = REASONS_FOR[verdict]
     undecided = verdict is Verdict.NEEDS_MORE_INFORMATION
 
-    def weight(factor: Factor) -> tuple[int, int]:
+    def weight(factor: Factor) -> tuple[int, int, int]:
         place = order.index(factor.name) if factor.name in order else len(order)
+        unquoted = int(factor.quote is None)
+        explained = f"{factor.name}.{factor.level}" in because
         if undecided:
-            return (0 if not factor.known or factor.level in ("vague", "other") else 1, place)
+            return (0 if not factor.known or factor.level in ("vague", "other") else 1, 0, place)
         if factor.pushes_toward is verdict:
-            return (0, place)
-        if factor.known and factor.pushes_toward is None and factor.quote:
-            return (1, place)
-        if factor.known and factor.pushes_toward is None:
-            return (2, place)
-        return (3 if not factor.known else 4, place)
+            return (0, unquoted, place)
+        if factor.pushes_toward is None and factor.known:
+            return (1 if explained else 2, unquoted, place)
+        return (3 if not factor.known else 4, unquoted, place)
 
     return tuple(sorted(factors, key=weight)[:count])
 
 
-def question(verdict: Verdict, factors: Sequence[Factor]) -> str | None:
-    """Name of the unstated factor that is worth asking for, or None where all are stated."""
+def open_factor(verdict: Verdict, factors: Sequence[Factor]) -> str | None:
+    """Name of the first unstated factor that is worth asking for, or None where all are stated."""
     known = {factor.name: factor for factor in factors}
     for name in WORTH_ASKING:
         factor = known.get(name)
-        if factor is None:
+        if factor is None or factor.corrected:
             continue
         if not factor.known or factor.level == "vague" or (factor.name == "input" and factor.level == "other"):
             return name

@@ -25,7 +25,7 @@ OWN = re.compile(
     re.I,
 )
 DIGIT = re.compile(r"\d")
-ON_TOPIC = 0.3
+ON_TOPIC = 0.25
 """Least probability of being on topic; of 529 situations and questions none fell below it out of fold."""
 LATIN = re.compile(r"[A-Za-z]{3}")
 UNREAD = 40

@@ -71,7 +71,7 @@ def sheet(
     factors: Sequence[FactorSpec],
     probabilities: Mapping[str, Sequence[float]],
     embedder: Embedder,
-    corrections: Mapping[str, str] | None = None,
+    meanings: NDArray[np.float32],
 ) -> tuple[Factor, ...]:
     """The factor sheet as it is shown.
 
@@ -80,21 +80,17 @@ def sheet(
         factors: Definitions.
         probabilities: For each factor, the probability of each level.
         embedder: Finds the clause that a level rests on.
-        corrections: Levels that the user set; they win.
+        meanings: From `embed_levels`.
     """
     clauses = split_clauses(situation)
-    vectors = embedder.encode([*clauses, *_descriptions(factors)])
-    similarity = vectors[: len(clauses)] @ vectors[len(clauses) :].T
+    similarity = embedder.encode(clauses) @ meanings.T
     lines, column = [], 0
     for spec in factors:
         weights = np.asarray(probabilities[spec.name])
         place = int(weights.argmax())
-        corrected = spec.name in (corrections or {})
-        if corrected:
-            place = [level.name for level in spec.levels].index((corrections or {})[spec.name])
         level = spec.levels[place]
         quote = None
-        if level != spec.silent and spec.name != "task" and not corrected:
+        if level != spec.silent and spec.name != "task":
             quote = _quote(clauses, similarity[:, column + place], spec)
             if quote is None and spec.silent and weights[place] < UNQUOTED:
                 level, place = spec.silent, spec.levels.index(spec.silent)
@@ -104,12 +100,30 @@ def sheet(
                 level=level.name,
                 meaning=level.meaning,
                 quote=quote,
-                probability=1.0 if corrected else float(min(weights[place], 1.0)),
+                probability=float(min(weights[place], 1.0)),
                 pushes_toward=level.pushes,
-                corrected=corrected,
             )
         )
         column += len(spec.levels)
+    return tuple(lines)
+
+
+def embed_levels(factors: Sequence[FactorSpec], embedder: Embedder) -> NDArray[np.float32]:
+    """Embedding of every level's meaning, in order, shape (levels of all factors, 384)."""
+    return embedder.encode([f"{factor.title}: {level.meaning}" for factor in factors for level in factor.levels])
+
+
+def correct(
+    sheet: Sequence[Factor], factors: Sequence[FactorSpec], corrections: Mapping[str, str]
+) -> tuple[Factor, ...]:
+    """A sheet with the levels that the user set; they win, and rest on no quotation."""
+    lines = []
+    for line, spec in zip(sheet, factors, strict=True):
+        if spec.name in corrections:
+            level = spec.level(corrections[spec.name])
+            changes = {"level": level.name, "meaning": level.meaning, "pushes_toward": level.pushes}
+            line = line.model_copy(update=changes | {"quote": None, "probability": 1.0, "corrected": True})
+        lines.append(line)
     return tuple(lines)
 
 
@@ -133,10 +147,6 @@ def _quote(clauses: Sequence[str], similarity: NDArray[np.float32], spec: Factor
         if score > best_score:
             best, best_score = clause, score
     return best
-
-
-def _descriptions(factors: Sequence[FactorSpec]) -> list[str]:
-    return [f"{factor.title}: {level.meaning}" for factor in factors for level in factor.levels]
 
 
 def _messages(library: PromptLibrary) -> list[dict[str, str]]:

@@ -10,24 +10,34 @@ from tunewise.prompts import PHRASES, PromptLibrary, reason_lead, verdict_line
 from tunewise.schema import Evidence, Fact, Factor, Reason, ReasonEvent, TextEvent, Verdict
 from tunewise.session import Session
 
-REASON_TOKENS = 40
-"""Longest reason; the worked examples have 15 to 25."""
+REASON_TOKENS = 32
+"""Longest reason; the worked examples have 15 to 25 tokens, and what is longer rarely passes the check."""
+GIST = 24
+"""Words of a fact that a reason is written from; the fact is cited whole."""
+SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 ANSWER_TOKENS = 160
 COPIED = 0.6
 """Share of a reason that may be one run of words out of its fact."""
 LEAST_WORDS = 6
+TEACH = r"(?:must|should|needs? to|has to|have to|can|could|will) (?:be )?(?:fine-tune|adapt|train|tune|teach|learn)"
 AGAINST: dict[Verdict, re.Pattern[str]] = {
     Verdict.TRAIN_FROM_SCRATCH: re.compile(
         r"(?:too (?:few|little|small)|not enough) .{0,40}(?:from (?:scratch|nothing|zero)|of its own)"
-        r"|(?:enough|fits?|right|best) (?:to|for) (?:fine-tun|adapt)",
+        r"|(?:enough|fits?|right|best) (?:to|for) (?:fine-tun|adapt)|(?:must|should|needs? to) be fine-tuned"
+        r"|fine-tuning is (?:the )?(?:right|best|better|enough)",
         re.I,
     ),
     Verdict.FINE_TUNE: re.compile(
         r"(?:too (?:few|little|small)|not enough) (?:to|for) (?:fine-tun|adapt|tun)"
-        r"|enough to train (?:a model |one )?(?:from scratch|of its own)|nothing (?:left )?to train",
+        r"|enough to train (?:a model |one )?(?:from scratch|of its own)|nothing (?:left )?to train"
+        r"|(?:must|should|needs? to) be trained from|not (?:worth|necessary to) fine-tun",
         re.I,
     ),
-    Verdict.USE_AS_IS: re.compile(r"enough to (?:fine-tun|adapt|train|teach)|(?:can|will|should) teach", re.I),
+    Verdict.USE_AS_IS: re.compile(
+        rf"enough to (?:fine-tun|adapt|train|teach)|{TEACH}|fine-tuning is (?:the )?(?:right|best|better|needed)"
+        r"|train(?:ing)? state",
+        re.I,
+    ),
     Verdict.NEEDS_MORE_INFORMATION: re.compile(r"enough to (?:fine-tun|adapt|train|teach)", re.I),
 }
 """Turns of phrase that argue for another verdict than the one they stand under."""
@@ -39,10 +49,14 @@ class Ground:
 
     factor: Factor
     fact: Fact
+    title: str
+    """How the factor is called before a person."""
+    because: str | None
+    """Why its level speaks for the verdict, if there is such a clause."""
 
 
 def write_reasons(
-    session: Session, situation: str, verdict: Verdict, grounds: Sequence[Ground], titles: dict[str, str]
+    session: Session, situation: str, verdict: Verdict, grounds: Sequence[Ground]
 ) -> Iterator[TextEvent | ReasonEvent]:
     """Write one reason a ground, all side by side, check each, and replace what fails.
 
@@ -51,24 +65,40 @@ def write_reasons(
         situation: What the user wrote.
         verdict: What the reasons are for.
         grounds: At least one.
-        titles: How each factor is called before a person.
 
     Yields:
         Pieces as they are written, then each reason, whole and checked, in order.
     """
     session.read(verdict_line(verdict))
+    # Where the user said nothing, the model has nothing to reason about and tends to make it up.
+    written = [
+        index
+        for index, ground in enumerate(grounds)
+        if ground.factor.quote and verdict is not Verdict.NEEDS_MORE_INFORMATION
+    ]
     leads = [
-        reason_lead(ground.factor.name, ground.factor.level, ground.fact.text, ground.factor.quote)
-        for ground in grounds
+        reason_lead(ground.factor.name, ground.factor.level, gist(ground.fact.text), ground.factor.quote)
+        for ground in (grounds[index] for index in written)
     ]
     texts = [""] * len(grounds)
-    for index, piece in session.write_side_by_side(leads, limit=REASON_TOKENS, stop=["\n"]):
+    for place, piece in session.write_side_by_side(leads, limit=REASON_TOKENS, stop=["\n"]) if leads else ():
+        index = written[place]
         new = piece if texts[index] else piece.lstrip()
         texts[index] += new
         if new:
             yield TextEvent(index=index, text=new)
     for index, (ground, text) in enumerate(zip(grounds, texts, strict=True)):
-        yield ReasonEvent(index=index, reason=_settle(text.strip(), situation, verdict, ground, titles, texts[:index]))
+        yield ReasonEvent(index=index, reason=_settle(text.strip(), situation, verdict, ground, texts[:index]))
+
+
+def gist(fact: str) -> str:
+    """The first sentences of a fact, as many as fit; reading every word of it would cost half a second."""
+    kept, *others = SENTENCE.split(fact)
+    for sentence in others:
+        if len(kept.split()) + len(sentence.split()) > GIST:
+            break
+        kept += f" {sentence}"
+    return kept
 
 
 def _settle(
@@ -76,12 +106,11 @@ def _settle(
     situation: str,
     verdict: Verdict,
     ground: Ground,
-    titles: dict[str, str],
     earlier: Sequence[str],
 ) -> Reason:
     fits = not faults(text, situation, verdict, ground) and text not in [other.strip() for other in earlier]
     return Reason(
-        text=text if fits else compose(ground, verdict, titles[ground.factor.name]),
+        text=text if fits else compose(ground, verdict),
         factors=(ground.factor.name,),
         evidence=(Evidence.of(ground.fact),),
         composed=not fits,
@@ -106,15 +135,21 @@ def faults(text: str, situation: str, verdict: Verdict, ground: Ground) -> list[
     return found
 
 
-def compose(ground: Ground, verdict: Verdict, title: str) -> str:
-    """A plain reason built from factor and fact, for where the model's own sentence fails."""
-    factor = ground.factor
-    said = f"You wrote “{factor.quote}”" if factor.quote else f"{title}: {factor.meaning}"
-    if factor.quote:
-        said += f", which reads as {factor.meaning}"
+def compose(ground: Ground, verdict: Verdict) -> str:
+    """A plain reason built from what the user said, for where the model's own sentence fails."""
+    factor, title = ground.factor, ground.title
+    if verdict is Verdict.NEEDS_MORE_INFORMATION and ground.because is None:
+        if factor.known and factor.level not in ("vague", "other"):
+            return f"{title}: {factor.meaning}; that alone does not settle the choice."
+        return f"Not stated: {title.lower()}. The choice depends on it."
+    if not factor.known:
+        return f"Not stated: {title.lower()}. Nothing said of it speaks against the decision to {PHRASES[verdict]}."
+    said = f"“{factor.quote}”" if factor.quote else f"{title}, {factor.meaning}"
+    if ground.because:
+        return f"{said}: {ground.because}."
     if factor.pushes_toward is verdict:
-        return f"{said}; that speaks for the decision to {PHRASES[verdict]}."
-    return f"{said}; it was weighed for the decision to {PHRASES[verdict]}."
+        return f"{said}: that speaks for the decision to {PHRASES[verdict]}."
+    return f"{said}: that is compatible with the decision to {PHRASES[verdict]}."
 
 
 class AnswerWriter:

@@ -34,10 +34,18 @@ class ReadOut:
     temperature: float = 1.0
     """Divides the log-odds; fitted out of fold (Guo et al. 2017, arXiv:1706.04599)."""
 
+    def log_odds(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Log-odds of the classes for one feature vector, shape (features,)."""
+        scores = (features - self.mean) / self.scale @ self.weights + self.bias
+        return np.asarray(scores / self.temperature, dtype=np.float64)
+
     def probabilities(self, features: NDArray[np.float32]) -> tuple[float, ...]:
         """Class probabilities of one feature vector, shape (features,)."""
-        scores = (features - self.mean) / self.scale @ self.weights + self.bias
-        return softmax(scores / self.temperature)
+        return softmax(self.log_odds(features))
+
+    def shift(self, before: NDArray[np.float32], after: NDArray[np.float32]) -> NDArray[np.float64]:
+        """How the log-odds move when the features do."""
+        return np.asarray((after - before) / self.scale @ self.weights / self.temperature, dtype=np.float64)
 
 
 class HeadCard(Value):
@@ -61,6 +69,8 @@ class Heads:
     verdict: ReadOut
     topic: ReadOut
     """Whether a message is about models at all; needs the embedder only, so it serves every model."""
+    sheet: ReadOut
+    """From the levels of a sheet to the verdict, fitted on labelled sheets; serves every model."""
     factors: Mapping[str, ReadOut]
     digest: str
     """SHA-256 of the file of arrays."""
@@ -86,6 +96,7 @@ class Heads:
                 card=HeadCard.model_validate(json.loads(card.read_text(encoding="utf-8"))),
                 verdict=readouts.pop("verdict"),
                 topic=readouts.pop("topic"),
+                sheet=readouts.pop("sheet"),
                 factors=readouts,
                 digest=hashlib.sha256(arrays.read_bytes()).hexdigest(),
             )

@@ -5,10 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tunewise import corpus, generation
 from tunewise.artifacts import ModelStore, PullProgress
 from tunewise.embedding import Embedder
-from tunewise.factors import SheetReader
+from tunewise.factors import Reading, SheetReader, embed_levels
 from tunewise.heads import Heads
 from tunewise.llm import LocalModel
 from tunewise.prompts import PromptLibrary
@@ -44,6 +47,7 @@ class Parts:
         self._on_pull = on_pull
         self._guard = threading.RLock()
         self._parts: dict[str, Any] = {}
+        self._readings: dict[str, Reading] = {}
 
     def _part(self, name: str, make: Callable[[], Any]) -> Any:
         with self._guard:
@@ -90,6 +94,12 @@ class Parts:
         return made
 
     @property
+    def meanings(self) -> NDArray[np.float32]:
+        """Embeddings of the levels of all factors."""
+        made: NDArray[np.float32] = self._part("meanings", lambda: embed_levels(self.library.factors, self.embedder))
+        return made
+
+    @property
     def writer(self) -> generation.AnswerWriter:
         """Answers questions about the subject."""
         made: generation.AnswerWriter = self._part("writer", lambda: generation.AnswerWriter(self.model, self.library))
@@ -130,7 +140,7 @@ class Parts:
 
     def load(self) -> None:
         """Load everything now rather than at the first question."""
-        _ = self.index, self.reader, self.heads
+        _ = self.index, self.reader, self.heads, self.meanings
 
     def close(self) -> None:
         """Free the model's memory."""

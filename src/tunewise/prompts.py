@@ -149,6 +149,36 @@ class PromptLibrary:
                 factor.level(example.sheet[factor.name])
         return examples
 
+    @cached_property
+    def because(self) -> dict[Verdict, dict[str, str]]:
+        """Why a level speaks for a verdict, by verdict and `factor.level`; see `reasons/because.toml`.
+
+        Raises:
+            CorpusError: The file is missing or malformed, or names an unknown factor or level.
+        """
+        clauses = {verdict: dict(self._reasons.get(verdict.value, {})) for verdict in Verdict}
+        specs = {spec.name: spec for spec in self.factors}
+        for key in (key for table in clauses.values() for key in table):
+            factor, _, level = key.partition(".")
+            if factor not in specs:
+                raise CorpusError(f"because.toml names the unknown factor '{factor}'.")
+            specs[factor].level(level)
+        return clauses
+
+    def foreign_topics(self, level: str) -> frozenset[str]:
+        """Topics that treat another kind of input than this level of the factor `input`."""
+        topics: dict[str, list[str]] = self._reasons.get("topics", {})
+        if level not in topics or level == "other":
+            return frozenset()
+        return frozenset(topic for named in topics.values() for topic in named) - frozenset(topics[level])
+
+    @cached_property
+    def _reasons(self) -> dict[str, Any]:
+        try:
+            return tomllib.loads(self._text("reasons/because.toml"))
+        except tomllib.TOMLDecodeError as error:
+            raise CorpusError(f"because.toml is malformed: {error}.") from error
+
     def prompt(self, name: str) -> Prompt:
         """Read a prompt and compare its header with its template.
 

@@ -196,6 +196,28 @@ class Counterfactual(Value):
     """Probability of that verdict after the change."""
 
 
+class Choice(Value):
+    """A possible answer to a question."""
+
+    level: str
+    """Level of the factor."""
+    meaning: str
+    """The level in plain words."""
+
+
+class Question(Value):
+    """What is worth finding out next."""
+
+    factor: str
+    """Name of the factor that it settles."""
+    text: str
+    """The question in plain words."""
+    choices: tuple[Choice, ...]
+    """The possible answers."""
+    gain: float
+    """Expected information about the verdict, in nats; 0 where it was not computed."""
+
+
 class Estimate(Value):
     """A figure from a formula or the literature, never from the model."""
 
@@ -275,7 +297,9 @@ class Advice(Value):
     would_change: tuple[Counterfactual, ...] = ()
     """Changes of one factor that would turn the verdict."""
     questions: tuple[str, ...] = ()
-    """What to find out next; never empty when more information is needed."""
+    """What to find out next, the weightiest first; never empty when more information is needed."""
+    question: Question | None = None
+    """The first of `questions` with its possible answers; None where nothing is worth asking."""
     estimates: tuple[Estimate, ...] = ()
     """Figures with unit, formula and source."""
     notes: tuple[str, ...] = ()
@@ -327,6 +351,10 @@ class Judgement(Value):
     """The factor sheet."""
     questions: tuple[str, ...] = ()
     """What to find out next; never empty when more information is needed."""
+    would_change: tuple[Counterfactual, ...] = ()
+    """Changes of one factor that would turn the verdict."""
+    question: Question | None = None
+    """The first of `questions` with its possible answers."""
     notes: tuple[str, ...] = ()
     """What a reader must know."""
     timings: Timings
@@ -421,6 +449,8 @@ class OutlookEvent(Value):
     """Changes that would turn the verdict."""
     questions: tuple[str, ...]
     """The question worth answering next."""
+    question: Question | None = None
+    """The same with its possible answers."""
 
 
 class DoneEvent(Value):

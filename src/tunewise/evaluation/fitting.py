@@ -32,6 +32,7 @@ STRENGTHS = (1e-4, 3e-4, 1e-3)
 """Inverse regularisation strengths tried for the verdict."""
 FACTOR_STRENGTH = 1e-3
 TOPIC_STRENGTH = 0.02
+SHEET_STRENGTH = 0.3
 ITERATIONS, TOLERANCE = 500, 1e-3
 VERDICT_STATE, EMBEDDING = 5.0, 5.0
 """How much more the verdict's hidden state and the embedding count than a factor's hidden state."""
@@ -161,7 +162,11 @@ def fit(advisor: Advisor, scenarios: Sequence[Scenario], readings: Readings, rou
         | {f"factor {name}": value for name, value in accuracy.items()}
         | routing_errors,
     )
-    readouts = {"verdict": space.read_out(model, len(ORDER), temperature), "topic": topic} | factors
+    readouts = {
+        "verdict": space.read_out(model, len(ORDER), temperature),
+        "topic": topic,
+        "sheet": _fit_sheet(advisor.library.factors, scenarios),
+    } | factors
     return Fitted(card, readouts, dict(_learning_curve(space.coordinates, scenarios, strength)))
 
 
@@ -272,6 +277,16 @@ def _fit_factors(
         readouts[spec.name] = space.read_out(_classifier(FACTOR_STRENGTH).fit(rows, labels), len(names))
         accuracy[spec.name] = round(float(np.mean(right)), 3)
     return readouts, accuracy
+
+
+def _fit_sheet(specs: Sequence[FactorSpec], scenarios: Sequence[Scenario]) -> ReadOut:
+    """From the levels that a writer gave to the verdict; what is left out counts as unstated."""
+    first = {spec.name: (spec.silent or spec.levels[0]).name for spec in specs}
+    rows = np.array([decision.one_hot(specs, first | dict(scenario.factors)) for scenario in scenarios])
+    labels = np.array([ORDER.index(scenario.verdict) for scenario in scenarios])
+    model = LogisticRegression(C=SHEET_STRENGTH, max_iter=1000).fit(rows, labels)
+    plain, weights = np.ones(rows.shape[1], dtype=np.float32), model.coef_.T.astype(np.float32)
+    return ReadOut(0 * plain, plain, weights, model.intercept_.astype(np.float32))
 
 
 def _fit_topic(advisor: Advisor, scenarios: Sequence[Scenario], routing: Path) -> tuple[ReadOut, dict[str, float]]:

@@ -81,7 +81,7 @@ def _figure(draw: Callable[["Axes"], None]) -> Markup:
     axes.grid(alpha=0.25)
     draw(axes)
     page = io.StringIO()
-    figure.savefig(page, format="svg", transparent=True, metadata={"Date": None})
+    figure.savefig(page, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     svg = page.getvalue()
     return Markup(svg[svg.index("<svg") :])
 

@@ -114,7 +114,7 @@ def spread(scenarios: Sequence[Scenario], count: int) -> list[Scenario]:
     """At most `count` scenarios, evenly from verdict to verdict and from file to file."""
     ordered = sorted(scenarios, key=lambda scenario: (scenario.verdict.value, scenario.id))
     count = min(count, len(ordered))
-    return [ordered[place * len(ordered) // count] for place in range(count)] if count else []
+    return [ordered[(2 * place + 1) * len(ordered) // (2 * count)] for place in range(count)] if count else []
 
 
 class Run:

@@ -1,0 +1,168 @@
+"""The evaluation suite: figures against worked cases, runs that resume, the command with the real model."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from tunewise import Verdict
+from tunewise.errors import UserError
+from tunewise.evaluation import metrics, report, runs, summary
+from tunewise.evaluation import scenarios as labelled
+from tunewise.evaluation.rewriting import Material, casual, rewrite, typos
+
+FILES = sorted((ROOT / "evals/scenarios").glob("*.jsonl"))
+MATERIAL = Material.load(ROOT / "evals/robustness")
+TEXT = "We have 4,000 labelled X-rays. Nothing may leave the hospital. Should we train our own network?"
+
+
+# --- figures -----------------------------------------------------------------------------------
+
+
+def test_calibration_error_of_a_worked_case():
+    chances = np.array([[0.95, 0.05], [0.95, 0.05], [0.65, 0.35], [0.65, 0.35]])
+    labels = np.array([0, 0, 0, 1])
+    assert metrics.expected_calibration_error(chances, labels) == pytest.approx(0.5 * 0.05 + 0.5 * 0.15)
+    assert metrics.brier(chances, labels) == pytest.approx((2 * 2 * 0.05**2 + 2 * 0.35**2 + 2 * 0.65**2) / 4)
+
+
+def test_an_interval_holds_its_mean_and_narrows_with_more_questions():
+    few, many = metrics.interval([1, 0, 1, 1] * 5), metrics.interval([1, 0, 1, 1] * 100)
+    assert few[0] < 0.75 < few[1]
+    assert many[1] - many[0] < few[1] - few[0]
+
+
+def test_paired_test_of_a_worked_case():
+    wins, losses, p = metrics.paired_test([True] * 9 + [False], [False] * 9 + [True])
+    assert (wins, losses) == (9, 1)
+    assert p == pytest.approx(2 * (1 + 10) / 2**10)
+
+
+def test_risk_coverage_falls_where_the_unsure_ones_are_wrong():
+    curve = metrics.risk_coverage(np.linspace(1, 0, 40), np.arange(40) < 20)
+    assert curve[0][1] == 1.0 and curve[-1] == (1.0, 0.5)
+
+
+def test_a_significant_loss_is_told_from_chance():
+    assert report.compare([False] * 12 + [True] * 30, [True] * 42)[1]
+    assert not report.compare([False, True] * 6, [True, False] * 6)[1]
+
+
+# --- rewritings --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list(MATERIAL.rewritings()))
+def test_a_rewriting_is_repeatable_and_keeps_the_figures(name):
+    rewriting = MATERIAL.rewritings()[name]
+    first = rewrite(TEXT, rewriting)
+    assert first == rewrite(TEXT, rewriting)
+    assert "4,000" in first
+
+
+def test_typos_and_casing_change_what_they_should():
+    assert casual(TEXT, random.Random(0)).islower()
+    long = " ".join(["retrieval"] * 200)
+    assert 5 <= sum(word != "retrieval" for word in typos(long, random.Random(0)).split()) <= 40
+
+
+# --- runs --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def some():
+    return runs.spread(labelled.read(FILES, "dev"), 4)
+
+
+@pytest.fixture(scope="module")
+def run(advisor, some, tmp_path_factory):
+    made = runs.Run(tmp_path_factory.mktemp("run"), runs.card_of(advisor, some))
+    steps = runs.Plan(rewritten=1, answered=1).steps(some, ["typos", "injected"])
+    list(made.go(steps, {"default": advisor}, MATERIAL))
+    return made
+
+
+def test_scenarios_are_spread_over_the_verdicts(some):
+    assert len({scenario.verdict for scenario in some}) >= 3
+
+
+def test_a_run_does_every_step_once(run):
+    kinds = [record.kind for record in runs.load_records(run.folder)]
+    assert kinds == ["judged"] * 4 + ["rewritten"] * 2 + ["answered"] + ["plain"] * 4
+    assert all(record.error is None for record in run.records.values())
+
+
+def test_an_interrupted_run_goes_on(run, advisor, some, tmp_path):
+    lines = (run.folder / runs.RECORDS).read_text().splitlines(keepends=True)
+    (tmp_path / runs.CARD).write_text((run.folder / runs.CARD).read_text())
+    (tmp_path / runs.RECORDS).write_text("".join(lines[:6]) + lines[6][:25])
+    again = runs.Run(tmp_path, runs.card_of(advisor, some))
+    assert len(again.records) == 6
+    steps = runs.Plan(rewritten=1, answered=1, plain=0).steps(some, ["typos", "injected"])
+    assert [record.kind for record in again.go(steps, {"default": advisor}, MATERIAL)] == ["answered"]
+    assert len(runs.load_records(tmp_path)) == 7
+
+
+def test_a_run_of_something_else_is_refused(run, advisor, some):
+    other = runs.card_of(advisor, some).model_copy(update={"prompts": "another"})
+    with pytest.raises(UserError, match="--fresh"):
+        runs.Run(run.folder, other)
+
+
+def test_the_report_says_what_the_records_say(run, some, tmp_path):
+    found = summary.summarise(
+        runs.load_card(run.folder), list(run.records.values()), some, {"majority": [Verdict.FINE_TUNE] * 4}
+    )
+    right = [run.records["judged", scenario.id, ""].verdict is scenario.verdict for scenario in some]
+    assert found.rows[0].strict.value == sum(right) / 4
+    assert sum(map(sum, found.confusion)) == 4
+    assert found.breaches == []
+    pages = [path.read_text() for path in report.write(found, tmp_path)]
+    assert report.load(tmp_path) == found
+    assert all("majority" in page for page in pages)
+    assert pages[2].count("<svg") == 2 and "http" not in pages[2].replace("http://www.w3.org", "")
+
+
+def test_a_situation_cannot_write_html_into_the_report(run, some, tmp_path):
+    found = summary.summarise(runs.load_card(run.folder), list(run.records.values()), some, {})
+    case = summary.ErrorCase(
+        id="x", situation="<script>alert(1)</script>", label=Verdict.FINE_TUNE, verdict=Verdict.USE_AS_IS,
+        confidence=0.5, fair=False, rationale="<b>bold</b>",
+    )  # fmt: skip
+    page = report.write(found.model_copy(update={"worst": [case]}), tmp_path)[2].read_text()
+    assert "<script>alert" not in page and "&lt;script&gt;" in page
+
+
+def test_the_command_judges_compares_and_gates(tunewise, tmp_path):
+    run = tmp_path / "run"
+    done = tunewise(
+        "eval", "--split", "dev", "--sample", "6", "--answers", "1", "--rewritten", "0", "--run", str(run), cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert {"summary.json", "report.md", "report.html"} <= {path.name for path in run.iterdir()}
+    assert b"Tunewise" in done.stdout
+    right = tmp_path / "right"
+    right.mkdir()
+    labels = {scenario.id: scenario.verdict for scenario in labelled.read(FILES)}
+    rows = [json.loads(line) for line in (run / runs.RECORDS).read_text().splitlines() if line]
+    lines = [json.dumps(row | {"verdict": labels[row["scenario"]]}) for row in rows if row["kind"] == "judged"]
+    (right / runs.RECORDS).write_text("\n".join(lines))
+    again = tunewise(
+        "eval", "--split", "dev", "--sample", "6", "--answers", "1", "--rewritten", "0", "--run", str(run),
+        "--against", str(right), cwd=ROOT,
+    )  # fmt: skip
+    assert b"6 questions" in b" ".join(again.stdout.split()) and again.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--split", "exam"], b"There is no split 'exam'"),
+        (["nowhere.jsonl"], b"nowhere.jsonl cannot be read"),
+    ],
+)
+def test_bad_input_gets_a_sentence(tunewise, arguments, words):
+    done = tunewise("eval", *arguments, cwd=ROOT)
+    assert done.returncode == 2
+    assert words in done.stderr and b"Traceback" not in done.stderr

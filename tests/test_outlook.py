@@ -1,0 +1,83 @@
+"""What would change a verdict, and the question worth asking, from the shipped read-out of sheets."""
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from tunewise import Verdict, decision, outlook
+from tunewise.factors import correct
+from tunewise.heads import Heads
+from tunewise.outlook import Decider
+from tunewise.prompts import PromptLibrary
+from tunewise.schema import Factor
+
+SPECS = PromptLibrary(ROOT / "prompts").factors
+EFFECTS = Heads.load(ROOT / "src/tunewise").sheet
+STATED = {"task": "clear", "input": "image", "base": "close", "labels": "thousands", "gap": "perception"}
+
+
+def a_sheet(**levels):
+    lines = []
+    for spec in SPECS:
+        level = spec.level(levels.get(spec.name, (spec.silent or spec.levels[0]).name))
+        lines.append(
+            Factor(name=spec.name, level=level.name, meaning=level.meaning, probability=1, pushes_toward=level.pushes)
+        )
+    return tuple(lines)
+
+
+def decider(sheet, log_odds=(0.0, 1.2, 0.0, -1.0)):
+    return Decider(np.array(log_odds), {line.name: line.level for line in sheet}, SPECS, EFFECTS)
+
+
+def flat(sheet):
+    return {spec.name: [1.0] * len(spec.levels) for spec in SPECS}
+
+
+def test_no_change_leaves_the_probabilities():
+    sheet = a_sheet(**STATED)
+    made = decider(sheet)
+    assert made.probabilities() == pytest.approx(made.probabilities({"labels": "thousands"}))
+    assert sum(made.probabilities({"labels": "none", "base": "none"})) == pytest.approx(1)
+
+
+def test_a_missing_base_speaks_for_scratch_and_missing_labels_for_using_as_is():
+    made = decider(a_sheet(**STATED))
+    order = list(Verdict)
+    now = made.probabilities()
+    assert made.probabilities({"base": "none"})[order.index(Verdict.TRAIN_FROM_SCRATCH)] > now[0]
+    assert made.probabilities({"labels": "none"})[order.index(Verdict.USE_AS_IS)] > now[2]
+
+
+def test_every_change_named_does_turn_the_verdict():
+    sheet = a_sheet(**STATED)
+    made = decider(sheet)
+    now = decision.verdict_of(made.probabilities())
+    changes = outlook.would_change(made, sheet)
+    assert 1 <= len(changes) <= outlook.MOST_CHANGES
+    for change in changes:
+        shares = made.probabilities({change.factor: change.level})
+        assert change.verdict is decision.verdict_of(shares) is not now
+        assert change.probability == max(shares)
+
+
+def test_a_sure_verdict_asks_nothing():
+    sheet = a_sheet(**STATED)
+    assert outlook.best_question(decider(sheet, (-9.0, 9.0, -9.0, -9.0)), sheet, flat(sheet)) is None
+
+
+def test_a_question_is_never_about_what_was_said():
+    sheet = a_sheet(task="clear", input="image", labels="thousands")
+    question = outlook.best_question(decider(sheet, (0.3, 0.4, 0.0, 0.2)), sheet, flat(sheet))
+    assert question is not None and question.gain > 0
+    assert question.factor not in ("task", "input", "labels")
+    assert len(question.choices) >= 2
+
+
+def test_an_answered_question_is_not_asked_again():
+    sheet = a_sheet(task="clear", input="image")
+    first = outlook.best_question(decider(sheet, (0.3, 0.4, 0.0, 0.2)), sheet, flat(sheet))
+    assert first is not None
+    answered = correct(sheet, SPECS, {first.factor: first.choices[0].level})
+    second = outlook.best_question(decider(answered, (0.3, 0.4, 0.0, 0.2)), answered, flat(answered))
+    assert second is None or second.factor != first.factor
