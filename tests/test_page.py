@@ -163,7 +163,7 @@ def test_a_question_gets_a_cited_answer_and_a_follow_up_adds_to_the_situation(pa
     assert page.locator("#verdict [data-verdict]").count() == 1
     ask(page, "And we would have 2 million more labelled images from partner hospitals.")
     page.wait_for_function(
-        "() => document.querySelector('#sheet .tw-words').innerText.includes('partner hospitals')",
+        "() => document.querySelector('#sheet .tw-words')?.innerText.includes('partner hospitals')",
         timeout=60 * SECOND,
     )
     assert "4,000 labelled chest X-rays" in page.locator("#sheet .tw-words").inner_text()
@@ -231,7 +231,9 @@ def test_a_conversation_is_saved_and_opened_again(page, tmp_path):
     assert json.loads(file.read_text())["turns"][0]["user"] == XRAYS
     page.locator("#new").click()
     page.wait_for_function("() => !document.querySelector('#verdict [data-verdict]')")
-    page.locator("#open-json input[type=file]").set_input_files(file)
+    with page.expect_file_chooser() as chooser:
+        page.locator("#open-json").click()
+    chooser.value.set_files(file)
     page.locator("#verdict [data-verdict]").wait_for(timeout=20 * SECOND)
 
 

@@ -20,6 +20,8 @@ UNIFORM = 0.3
 """Weight of 'any level may be' beside what the model expects of a factor that was not stated."""
 LEAST_GAIN = 0.01
 """Information, in nats, below which a question is not worth a person's time."""
+GIVEN = ("task", "input")
+"""Factors that make the project what it is: with another level it would be another project."""
 SCALES = ("labels", "raw", "compute", "device")
 """Factors whose levels are ordered, so that a nearer level is a smaller change."""
 
@@ -54,6 +56,8 @@ def would_change(decider: Decider, factors: Sequence[Factor]) -> tuple[Counterfa
     now = decision.verdict_of(decider.probabilities())
     found = []
     for spec in decider.specs:
+        if spec.name in GIVEN:
+            continue
         turns = _turns(decider, spec, now)
         if turns:
             found.append(min(turns, key=lambda turn: turn[0])[1])
@@ -67,7 +71,7 @@ def _turns(decider: Decider, spec: FactorSpec, now: Verdict) -> list[tuple[float
     place = names.index(decider.levels[spec.name])
     turns = []
     for other, level in enumerate(spec.levels):
-        if other == place or level == spec.silent or (spec.name == "task" and level.name == "vague"):
+        if other == place or level == spec.silent:
             continue
         shares = decider.probabilities({spec.name: level.name})
         verdict = decision.verdict_of(shares)

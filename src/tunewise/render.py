@@ -14,7 +14,7 @@ def markdown(result: Advice | Answer) -> str:
 
 def percent(share: float) -> str:
     """A probability as a person reads it; never 0 % or 100 %."""
-    return f"{min(max(round(100 * share), 1), 99)} %"
+    return f"{min(max(round(100 * share), 1), 99)}\u00a0%"
 
 
 def source_line(evidence: Evidence) -> str:

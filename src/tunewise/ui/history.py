@@ -1,5 +1,6 @@
 """The turns of a conversation as the page keeps them: shown, stored in the browser, saved and opened."""
 
+import html
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict
@@ -72,13 +73,18 @@ def last_view(history: Sequence[Turn]) -> View:
 
 
 def messages(history: Sequence[Turn]) -> list[dict[str, str]]:
-    """The turns as the chat shows them."""
+    """The turns as the chat shows them: it reads HTML, so every sign of it is escaped."""
     found = []
     for turn in history:
-        found.append({"role": "user", "content": turn["user"]})
+        found.append({"role": "user", "content": html.escape(turn["user"], quote=False)})
         if turn["text"]:
-            found.append({"role": "assistant", "content": turn["text"]})
+            found.append({"role": "assistant", "content": html.escape(turn["text"], quote=False)})
     return found
+
+
+def unescaped(text: str) -> str:
+    """A message as the user meant it, from the chat's copy of it."""
+    return html.unescape(text)
 
 
 def place_of(index: int | Sequence[int]) -> int:

@@ -1,6 +1,5 @@
 """The page: layout, events, and the state that each browser session has of its own."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -40,6 +39,13 @@ element.addEventListener('change', event => {
 });
 """
 """Buttons and selections of a card tell the page which factor shall have which level."""
+SAVE = """text => {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(new Blob([text], {type: 'text/plain'}));
+  link.download = '%s';
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}"""
 LARGEST_IMPORT = 5_000_000
 MODEL: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model", "show_progress": "hidden"}
 """Questions wait in one line, first come, first served."""
@@ -74,13 +80,12 @@ class Page:
             with gr.Column(scale=6, min_width=320):
                 chat = _chat()
                 message, send, stop = _composer()
+                question = gr.HTML("", elem_id="question", js_on_load=CLICKS)
                 new, save_markdown, save_json, open_json = _files()
             with gr.Column(scale=5, min_width=320):
-                panels = [
-                    gr.HTML(cards.verdict_card(View()), elem_id="verdict", js_on_load=CLICKS),
-                    gr.HTML("", elem_id="question", js_on_load=CLICKS),
-                    gr.HTML("", elem_id="sheet", js_on_load=CLICKS),
-                ]
+                verdict = gr.HTML(cards.verdict_card(View()), elem_id="verdict", js_on_load=CLICKS)
+                sheet = gr.HTML("", elem_id="sheet", js_on_load=CLICKS)
+        panels = [verdict, question, sheet]
         shown = [chat, turns, view, *panels]
         asked = self._asking(chat, message, send, turns, shown)
         stop.click(None, None, None, cancels=asked, **QUIET)
@@ -91,11 +96,11 @@ class Page:
         chat.undo(self._undo, turns, shown, **QUIET)
         new.click(self._clear, None, shown, cancels=asked, **QUIET)
         chat.clear(self._clear, None, shown, cancels=asked, **QUIET)
-        kept = gr.BrowserState([], storage_key=STORAGE)
+        kept = gr.BrowserState([], storage_key=STORAGE, secret=STORAGE)
         turns.change(lambda stored: stored, turns, kept, **QUIET)
         self.blocks.load(self._restore, kept, shown, **QUIET)
-        save_markdown.click(_markdown_file, turns, save_markdown, **QUIET)
-        save_json.click(_json_file, turns, save_json, **QUIET)
+        self._saving(save_markdown, history.as_markdown, "conversation.md", turns)
+        self._saving(save_json, history.as_json, "conversation.json", turns)
         open_json.upload(self._open, open_json, shown, **QUIET)
 
     def _asking(
@@ -110,6 +115,11 @@ class Page:
         asked.append(chat.edit(self._edit, turns, shown, api_visibility="private", **MODEL))
         asked.append(chat.example_select(self._example, turns, shown, api_visibility="private", **MODEL))
         return asked
+
+    def _saving(self, button: gr.Button, write: Callable[[Sequence[Turn]], str], name: str, turns: gr.State) -> None:
+        """Let a button save the conversation; the browser makes the file, so none is left on the server."""
+        text = gr.Textbox(visible="hidden", label=name)
+        button.click(write, turns, text, **QUIET).then(None, text, None, js=SAVE % name, **QUIET)
 
     def _knowledge_tab(self) -> None:
         knowledge = self._advisor.index.corpus
@@ -186,7 +196,7 @@ class Page:
         yield from self._respond(turns[place]["user"], turns[:place])
 
     def _edit(self, turns: list[Turn], event: gr.EditData) -> Iterator[Update]:
-        yield from self._respond(str(event.value), turns[: history.place_of(event.index)])
+        yield from self._respond(history.unescaped(str(event.value)), turns[: history.place_of(event.index)])
 
     def _undo(self, turns: list[Turn], event: gr.UndoData) -> Update:
         left = turns[: history.place_of(event.index)]
@@ -283,7 +293,7 @@ def _composer() -> tuple[gr.Textbox, gr.Button, gr.Button]:
             label="Your message",
             show_label=False,
             placeholder="What goes in, what should come out, what data do you have?",
-            lines=2,
+            lines=1,
             max_lines=8,
             autofocus=True,
             scale=8,
@@ -295,11 +305,11 @@ def _composer() -> tuple[gr.Textbox, gr.Button, gr.Button]:
     return message, send, stop
 
 
-def _files() -> tuple[gr.Button, gr.DownloadButton, gr.DownloadButton, gr.UploadButton]:
+def _files() -> tuple[gr.Button, gr.Button, gr.Button, gr.UploadButton]:
     with gr.Row(elem_classes="tw-files"):
         new = gr.Button("New conversation", size="sm", elem_id="new")
-        save_markdown = gr.DownloadButton("Save as Markdown", size="sm", elem_id="save-markdown")
-        save_json = gr.DownloadButton("Save as JSON", size="sm", elem_id="save-json")
+        save_markdown = gr.Button("Save as Markdown", size="sm", elem_id="save-markdown")
+        save_json = gr.Button("Save as JSON", size="sm", elem_id="save-json")
         open_json = gr.UploadButton("Open JSON", size="sm", file_types=[".json"], elem_id="open-json")
     return new, save_markdown, save_json, open_json
 
@@ -310,17 +320,3 @@ def _told(work: Callable[[], Result]) -> Result:
         return work()
     except TunewiseError as error:
         raise gr.Error(str(error), duration=8, print_exception=False) from None
-
-
-def _markdown_file(turns: list[Turn]) -> str:
-    return _file("conversation.md", history.as_markdown(turns))
-
-
-def _json_file(turns: list[Turn]) -> str:
-    return _file("conversation.json", history.as_json(turns))
-
-
-def _file(name: str, text: str) -> str:
-    path = Path(tempfile.mkdtemp(prefix="tunewise-")) / name
-    path.write_text(text, encoding="utf-8")
-    return str(path)
