@@ -2,7 +2,7 @@
 
 import math
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -273,11 +273,9 @@ class Provenance(Value):
     """Hash of the decision head; None where the factor sheet alone decided."""
 
 
-class Advice(Value):
-    """A verdict with a justification that can be checked."""
+class Judgement(Value):
+    """A verdict without its reasons: what batch runs and evaluations need of a situation."""
 
-    kind: Literal["advice"] = "advice"
-    """Tells an `Advice` from an `Answer` in JSON."""
     situation: str
     """What the user wrote, whole."""
     verdict: Verdict
@@ -292,25 +290,19 @@ class Advice(Value):
     """How to carry the verdict out; None when more information is needed."""
     factors: tuple[Factor, ...]
     """The factor sheet."""
-    reasons: tuple[Reason, ...]
-    """Why, in order of weight."""
     would_change: tuple[Counterfactual, ...] = ()
     """Changes of one factor that would turn the verdict."""
     questions: tuple[str, ...] = ()
     """What to find out next, the weightiest first; never empty when more information is needed."""
     question: Question | None = None
     """The first of `questions` with its possible answers; None where nothing is worth asking."""
-    estimates: tuple[Estimate, ...] = ()
-    """Figures with unit, formula and source."""
     notes: tuple[str, ...] = ()
     """What a reader must know: a close call, or a sheet that disagrees with the verdict."""
     timings: Timings
     """Where the time went."""
-    provenance: Provenance
-    """What computed it."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> "Advice":
+    def _consistent(self) -> Self:
         if not math.isclose(sum(self.probabilities.values()), 1.0, abs_tol=1e-6):
             raise ValueError("probabilities must sum to 1")
         if set(self.probabilities) != set(Verdict):
@@ -322,43 +314,31 @@ class Advice(Value):
             raise ValueError("needs_more_information must come with a question")
         if undecided != (self.method is None):
             raise ValueError("a method goes with every verdict but needs_more_information")
-        names = {factor.name for factor in self.factors}
         for factor in self.factors:
             if factor.quote is not None and factor.quote not in self.situation:
                 raise ValueError(f"quote of {factor.name} is not in the situation")
+        return self
+
+
+class Advice(Judgement):
+    """A verdict with a justification that can be checked."""
+
+    kind: Literal["advice"] = "advice"
+    """Tells an `Advice` from an `Answer` in JSON."""
+    reasons: tuple[Reason, ...]
+    """Why, in order of weight."""
+    estimates: tuple[Estimate, ...] = ()
+    """Figures with unit, formula and source."""
+    provenance: Provenance
+    """What computed it."""
+
+    @model_validator(mode="after")
+    def _reasoned(self) -> Self:
+        names = {factor.name for factor in self.factors}
         for reason in self.reasons:
             if not reason.factors or not reason.evidence or not set(reason.factors) <= names:
                 raise ValueError("a reason needs known factors and evidence")
         return self
-
-
-class Judgement(Value):
-    """A verdict without its reasons: what batch runs and evaluations need of a situation."""
-
-    situation: str
-    """What the user wrote, whole."""
-    verdict: Verdict
-    """The most probable verdict."""
-    confidence: Annotated[float, Field(ge=0, le=1)]
-    """Probability of the verdict."""
-    probabilities: dict[Verdict, float]
-    """Probability of each verdict; they sum to 1."""
-    calibrated: bool
-    """True where the probabilities come from a calibrated decision head."""
-    method: Method | None
-    """How to carry the verdict out; None when more information is needed."""
-    factors: tuple[Factor, ...]
-    """The factor sheet."""
-    questions: tuple[str, ...] = ()
-    """What to find out next; never empty when more information is needed."""
-    would_change: tuple[Counterfactual, ...] = ()
-    """Changes of one factor that would turn the verdict."""
-    question: Question | None = None
-    """The first of `questions` with its possible answers."""
-    notes: tuple[str, ...] = ()
-    """What a reader must know."""
-    timings: Timings
-    """Where the time went."""
 
 
 class Answer(Value):

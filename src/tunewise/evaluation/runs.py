@@ -38,8 +38,8 @@ class Card(BaseModel):
     """UTC, ISO 8601."""
 
     def same_as(self, other: "Card") -> bool:
-        """Whether two cards differ in nothing but their date."""
-        return self.model_copy(update={"started": other.started}) == other
+        """Whether records under one card count under the other: all but the date and the set is the same."""
+        return self.model_copy(update={"started": other.started, "scenarios": other.scenarios}) == other
 
 
 class Record(BaseModel):
@@ -139,11 +139,10 @@ class Run:
                 (folder / CARD).unlink(missing_ok=True)
             if (folder / CARD).exists() and not load_card(folder).same_as(card):
                 raise UserError(
-                    f"{folder} holds a run of another model, prompt, head, knowledge folder or set.",
+                    f"{folder} holds a run of another model, prompt, head or knowledge folder.",
                     "Name another folder, or start over with --fresh.",
                 )
-            if not (folder / CARD).exists():
-                (folder / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            (folder / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise StoreError(f"The run cannot be written to {folder}: {error.strerror or error}.") from error
         self.records = {record.key: record for record in load_records(folder)}
@@ -253,7 +252,7 @@ def breaches(advice: Advice, advisor: Advisor) -> list[str]:
     return found
 
 
-def _judged(judgement: Judgement | Advice) -> dict[str, Any]:
+def _judged(judgement: Judgement) -> dict[str, Any]:
     timings = judgement.timings
     return {
         "verdict": judgement.verdict,

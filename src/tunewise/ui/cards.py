@@ -114,15 +114,8 @@ class View:
     @classmethod
     def of(cls, advice: Advice) -> "View":
         """The view of a whole advice."""
-        verdict = VerdictEvent(
-            verdict=advice.verdict,
-            confidence=advice.confidence,
-            probabilities=advice.probabilities,
-            method=advice.method,
-            notes=advice.notes,
-        )
         return cls(
-            verdict=verdict,
+            verdict=_event(advice),
             factors=advice.factors,
             evidence=tuple(evidence for reason in advice.reasons for evidence in reason.evidence),
             reasons=advice.reasons,
@@ -167,17 +160,10 @@ class View:
 
     def corrected(self, judgement: Judgement) -> "View":
         """The view after the user set levels; the reasons of another verdict are left out."""
-        event = VerdictEvent(
-            verdict=judgement.verdict,
-            confidence=judgement.confidence,
-            probabilities=judgement.probabilities,
-            method=judgement.method,
-            notes=judgement.notes,
-        )
         same = self.verdict is not None and self.verdict.verdict is judgement.verdict
         return replace(
             self,
-            verdict=event,
+            verdict=_event(judgement),
             factors=judgement.factors,
             would_change=judgement.would_change,
             question=judgement.question,
@@ -185,6 +171,10 @@ class View:
             evidence=self.evidence if same else (),
             changed=_difference(self.advice, judgement),
         )
+
+
+def _event(judgement: Judgement) -> VerdictEvent:
+    return VerdictEvent(**{name: getattr(judgement, name) for name in VerdictEvent.model_fields if name != "event"})
 
 
 def _difference(before: Advice | None, after: Judgement) -> str:
