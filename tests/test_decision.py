@@ -27,6 +27,17 @@ def test_reasons_rest_on_factors_that_speak_for_the_verdict():
     assert "device" not in names
 
 
+def test_no_two_reasons_rest_on_the_same_words_while_others_are_left():
+    sheet = (
+        factor("labels", "thousands", Verdict.FINE_TUNE, "4,000 labelled"),
+        factor("raw", "plenty", Verdict.FINE_TUNE, "4,000 labelled"),
+        factor("gap", "behaviour", Verdict.FINE_TUNE, "in our tone"),
+        factor("device", "tiny", Verdict.TRAIN_FROM_SCRATCH, "on a watch"),
+    )
+    names = [item.name for item in decision.carrying(Verdict.FINE_TUNE, sheet, 3, {})]
+    assert names == ["labels", "gap", "raw"]
+
+
 def test_the_first_unstated_factor_is_asked_for():
     assert decision.open_factor(Verdict.FINE_TUNE, SHEET) == "raw"
     vague = (factor("task", "vague", Verdict.NEEDS_MORE_INFORMATION), *SHEET[1:])

@@ -32,7 +32,7 @@ def index(root, knowledge, embedder):
         ("boosted trees or deep learning for a business table", "tabular"),
         ("fine-tune Whisper for a dialect", "speech"),
         ("does a model forget when it is fine-tuned", "forgetting-overfitting"),
-        ("retrieval or fine-tuning for company documents", "rag-vs-finetuning"),
+        ("should a model learn new facts by fine-tuning or by retrieval", "rag-vs-finetuning"),
     ],
 )
 def test_the_right_topic_is_found(index, query, topic):

@@ -17,6 +17,8 @@ REASONS_FOR: dict[Verdict, tuple[str, ...]] = {
     Verdict.NEEDS_MORE_INFORMATION: ("task", "input", "labels", "base", "gap", "baseline", "compute"),
 }
 """Which factors carry a verdict, the weightiest first; order of knowledge/rules.md."""
+REPEATED = 2
+"""Rank of a factor whose words carry another reason already: behind all that speak for the verdict."""
 EMBEDDING_WIDTH = 384
 """Length of a sentence embedding, the last of the features."""
 WORTH_ASKING = ("task", "input", "gap", "labels", "base", "baseline", "change", "raw", "compute", "device")
@@ -112,7 +114,12 @@ def carrying(verdict: Verdict, factors: Sequence[Factor], count: int, because: M
             return (1 if explained else 2, unquoted, place)
         return (3 if not factor.known else 4, unquoted, place)
 
-    return tuple(sorted(factors, key=weight)[:count])
+    ranked = sorted(factors, key=weight)
+    first = {factor.quote: factor for factor in reversed(ranked) if factor.quote}
+    # Two reasons on the same words read like one said twice; better than one against the verdict, though.
+    repeated = [factor for factor in ranked if factor.quote and first[factor.quote] is not factor]
+    ranked.sort(key=lambda factor: max(weight(factor)[0], REPEATED) if factor in repeated else weight(factor)[0])
+    return tuple(ranked[:count])
 
 
 def open_factor(verdict: Verdict, factors: Sequence[Factor]) -> str | None:

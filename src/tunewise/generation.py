@@ -43,6 +43,17 @@ AGAINST: dict[Verdict, re.Pattern[str]] = {
 """Turns of phrase that argue for another verdict than the one they stand under."""
 
 
+TOWARD: dict[Verdict, re.Pattern[str]] = {
+    Verdict.TRAIN_FROM_SCRATCH: re.compile(r"from scratch|of (?:its|their|your|one's) own|boosted|train", re.I),
+    Verdict.FINE_TUNE: re.compile(r"fine-tun|adapt|pre-trained|adapter|lora|teach|transfer|carr(?:y|ies) over", re.I),
+    Verdict.USE_AS_IS: re.compile(
+        r"existing|prompt|retriev|index|ready-made|shelf|zero-shot|as it is|look(?:ed)? up|context|already|no training",
+        re.I,
+    ),
+}
+"""Turns of phrase of which a reason for a verdict has at least one; without any it says something else."""
+
+
 @dataclass(frozen=True)
 class Ground:
     """What a reason is to rest on."""
@@ -130,6 +141,8 @@ def faults(text: str, situation: str, verdict: Verdict, ground: Ground) -> list[
         found.append("copied from the fact")
     if AGAINST[verdict].search(text):
         found.append("argues for another verdict")
+    if verdict in TOWARD and not TOWARD[verdict].search(text):
+        found.append("does not argue for the verdict")
     if ground.factor.known and grounding.overlap(text, ground.factor.quote or situation) == 0:
         found.append("does not speak of what the user said")
     return found

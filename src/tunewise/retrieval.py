@@ -36,6 +36,8 @@ COLLECTION = "facts"
 BATCH = 256
 CANDIDATES = 40
 """Facts that each search hands to the fusion."""
+FILTERED = 120
+"""The same where a filter will drop some of them."""
 DENSE_SHARE = 0.6
 """Weight of the embedding search against BM25 in the fusion; see evals/NOTES.md."""
 TWIN = 0.92
@@ -151,11 +153,11 @@ class Index:
     ) -> list[Hit]:
         """`search` with the query's embedding at hand."""
         restriction = only or Filter()
-        wide = min(len(self._facts), CANDIDATES if only is None else len(self._facts))
         weights = self._lexical_scores(query)
-        words = [int(place) for place in np.argsort(-weights, kind="stable")[:wide] if weights[place] > 0]
-        dense = [place for place in self._dense(vector, wide) if restriction.admits(self._facts[place])]
-        lexical = [place for place in words if restriction.admits(self._facts[place])]
+        wide = min(len(self._facts), CANDIDATES if only is None else FILTERED)
+        dense, lexical = self._candidates(vector, weights, wide, restriction)
+        if len(dense) < k and wide < len(self._facts):
+            dense, lexical = self._candidates(vector, weights, len(self._facts), restriction)
         dense_rank = {place: rank for rank, place in enumerate(dense, start=1)}
         lexical_rank = {place: rank for rank, place in enumerate(lexical, start=1)}
         scores = self._fuse(list(dense_rank | lexical_rank), vector, weights)
@@ -177,6 +179,14 @@ class Index:
     def as_retriever(self, k: int = 5, only: Filter | None = None) -> BaseRetriever:
         """This index as a LangChain retriever of `Document`s; `id` is the fact's."""
         return FactRetriever(index=self, k=k, only=only)
+
+    def _candidates(
+        self, vector: NDArray[np.float32], weights: NDArray[np.float32], wide: int, only: Filter
+    ) -> tuple[list[int], list[int]]:
+        """The best of each search that a filter admits."""
+        words = (int(place) for place in np.argsort(-weights, kind="stable")[:wide] if weights[place] > 0)
+        dense = [place for place in self._dense(vector, wide) if only.admits(self._facts[place])]
+        return dense, [place for place in words if only.admits(self._facts[place])]
 
     def _dense(self, vector: NDArray[np.float32], k: int) -> list[int]:
         found = self._store._collection.query(query_embeddings=[vector], n_results=k, include=["distances"])

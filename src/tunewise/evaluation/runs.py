@@ -94,8 +94,8 @@ class Plan:
     """Scenarios that are rewritten in every way."""
     answered: int = 40
     """Scenarios that get a whole answer, with reasons."""
-    plain: int | None = None
-    """Scenarios that the plain prompt judges; all where None."""
+    plain: int = 100
+    """Scenarios that the plain prompt judges."""
     small: int = 0
     """Scenarios that the 0.5B model judges."""
 
@@ -105,8 +105,7 @@ class Plan:
         some = spread(scenarios, self.rewritten)
         every += [Step("rewritten", scenario, name) for scenario in some for name in rewritings]
         every += [Step("answered", scenario) for scenario in spread(scenarios, self.answered)]
-        count = len(scenarios) if self.plain is None else self.plain
-        every += [Step("plain", scenario) for scenario in spread(scenarios, count)]
+        every += [Step("plain", scenario) for scenario in spread(scenarios, self.plain)]
         return every + [Step("small", scenario) for scenario in spread(scenarios, self.small)]
 
 
