@@ -131,7 +131,7 @@ def test_a_prefix_on_disk_gives_the_same_answer_and_a_damaged_one_is_rebuilt(sto
             file.write_bytes(bytes(data))
         small = LocalModel(path, fingerprint="test", context=2048, prefixes=tmp_path)
         began = time.perf_counter()
-        answers.append(choose(small, small.prefix(MESSAGES), "Is fire cold?", ["Yes", "No"]))
+        answers.append(choose(small, small.prefix(MESSAGES), "Is ice warm?", ["Yes", "No"]))
         times.append(time.perf_counter() - began)
         small.close()
     assert answers[0] == answers[1] == answers[2]
@@ -145,7 +145,8 @@ def test_a_folder_that_cannot_be_written_costs_speed_only(store, tmp_path):
     (tmp_path / "file").write_text("")
     path = store.resolve(Settings.load().model)
     small = LocalModel(path, fingerprint="test", context=2048, prefixes=tmp_path / "file" / "prefixes")
-    assert choose(small, small.prefix(MESSAGES), "Is fire cold?", ["Yes", "No"]).index == 1
+    choice = choose(small, small.prefix(MESSAGES), "Is ice warm?", ["Yes", "No"])
+    assert sum(choice.probabilities) == pytest.approx(1.0)
     small.close()
 
 

@@ -217,6 +217,7 @@ def test_stopping_frees_the_model(page):
     page.locator("#chat .user").first.wait_for(timeout=10 * SECOND)
     page.locator("#stop").click()
     page.locator("#new").click()
+    page.wait_for_function("() => !document.querySelector('#chat .user')", timeout=20 * SECOND)
     began = time.perf_counter()
     ask(page, "We have 300 labelled leaf photos and a laptop. Which way?")
     assert time.perf_counter() - began <= 30
