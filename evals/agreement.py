@@ -51,8 +51,8 @@ def main() -> None:
     }
     pairs = Counter(pair for pair in zip(first, other, strict=True) if pair[0] != pair[1])
     print(json.dumps(figures, indent=1), pairs.most_common(8))
+    RESULT.write_text(json.dumps(figures, indent=1) + "\n")
     if settle:
-        RESULT.write_text(json.dumps(figures, indent=1) + "\n")
         for file in files:
             rows = [json.loads(line) for line in file.read_text().splitlines() if line]
             kept_rows = [row for row in rows if row["id"] not in disputed]
