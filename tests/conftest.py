@@ -5,6 +5,7 @@ import socket
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tunewise import Advisor, Settings
@@ -13,6 +14,9 @@ from tunewise.embedding import Embedder
 
 ROOT = Path(__file__).parent.parent
 IN_CI = os.environ.get("CI") == "true"
+# Two busy cores make any deadline a matter of luck.
+hypothesis.settings.register_profile("tunewise", deadline=None)
+hypothesis.settings.load_profile("tunewise")
 os.environ.setdefault("ANONYMIZED_TELEMETRY", "False")
 
 

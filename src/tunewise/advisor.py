@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tunewise import decision, dialogue, generation, outlook
 from tunewise.errors import InputError, UserError
+from tunewise.estimation import calculator
 from tunewise.factors import Reading, correct, sheet
 from tunewise.outlook import Decider
 from tunewise.parts import Parts
@@ -150,6 +151,10 @@ class Advisor(Parts):
         clock = Clock()
         with self._loading(clock):
             self.load()
+        calculation = calculator.calculate(text)
+        if calculation is not None:
+            yield from self._figures(text, calculation, clock)
+            return
         if self.on_topic(text) < dialogue.ON_TOPIC:
             yield DoneEvent(result=_refusal(text, clock))
             return
@@ -350,6 +355,7 @@ class Advisor(Parts):
         prospects: OutlookEvent,
         clock: Clock,
     ) -> Advice:
+        level = {factor.name: factor.level for factor in factors}
         return Advice(
             situation=text,
             verdict=decided.verdict,
@@ -363,6 +369,7 @@ class Advisor(Parts):
             questions=prospects.questions,
             question=prospects.question,
             notes=decided.notes,
+            estimates=calculator.for_advice(decided.method, level.get("input", ""), text),
             timings=clock.timings(),
             provenance=self._provenance(),
         )
@@ -375,6 +382,27 @@ class Advisor(Parts):
             prompts=self.library.digest,
             knowledge=self.index.corpus.digest,
             head=self.heads.digest if self.heads else None,
+        )
+
+    def _figures(self, text: str, calculation: calculator.Calculation, clock: Clock) -> Iterator[Event]:
+        """A calculation question, answered by formulas alone."""
+        with clock.part("retrieve"):
+            known = {fact.id: fact for fact in self.index.corpus.facts}
+            facts = [known[name] for name in calculation.facts if name in known]
+            facts = facts or [hit.fact for hit in self.index.search(text, 1)]
+        evidence = tuple(Evidence.of(fact) for fact in facts)
+        yield EvidenceEvent(evidence=evidence)
+        numbers = "".join(f"[{place}]" for place in range(1, len(evidence) + 1))
+        spoken = f"{calculation.sentence} {numbers}"
+        yield TextEvent(index=0, text=spoken)
+        yield DoneEvent(
+            result=Answer(
+                question=text,
+                text=spoken,
+                evidence=evidence,
+                estimates=calculation.estimates,
+                timings=clock.timings(),
+            )
         )
 
     def _explain(self, text: str, clock: Clock, cancel: CancelToken) -> Iterator[Event]:
@@ -427,7 +455,10 @@ class Conversation:
             advisor.load()
         kind = dialogue.route(text, advisor.on_topic(text), follow_up=bool(self._turns))
         token = cancel or CancelToken()
-        if kind is dialogue.Route.OTHER:
+        calculation = calculator.calculate(text)
+        if calculation is not None:
+            yield from advisor._figures(text, calculation, clock)
+        elif kind is dialogue.Route.OTHER:
             yield DoneEvent(result=_refusal(text, clock))
         elif kind is dialogue.Route.QUESTION:
             yield from advisor._explain(text, clock, token)

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tunewise import cli_estimate
 from tunewise.errors import InputError, TunewiseError, UserError, WorkError
 
 if TYPE_CHECKING:
+    from tunewise import batching
     from tunewise.advisor import Advisor
     from tunewise.schema import Event
     from tunewise.settings import Settings
@@ -34,6 +36,7 @@ app = typer.Typer(
 )
 models = typer.Typer(no_args_is_help=True, help="The model files: what is known, what is here.", rich_markup_mode=None)
 app.add_typer(models, name="models")
+app.add_typer(cli_estimate.app, name="estimate")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
 ModelName = Annotated[str | None, typer.Argument(help="A name of 'tunewise models list'; the one in use if left out.")]
@@ -249,6 +252,56 @@ def doctor(as_json: JsonFlag = False) -> None:
             )
     if any(finding.state == "bad" for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command()
+def batch(
+    table: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL, Parquet or text (one situation a line).")],
+    out: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet; its ending names the format.")],
+    column: Annotated[
+        str | None, typer.Option(help="Column with the situations; guessed from its name if left out.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
+    reasons: Annotated[bool, typer.Option("--reasons", help="Whole answers; some five times slower.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
+    model: Annotated[str | None, typer.Option(help="Model name or path of a GGUF file.")] = None,
+) -> None:
+    """Judge every row of a table. Interrupted, the same command goes on where it stopped.
+
+    A row that cannot be judged gets its error in the column 'error', and the run goes on.
+
+    tunewise batch projects.csv verdicts.csv
+    """
+    from tunewise import batching
+
+    batching.check_output(table, out, overwrite=overwrite)
+    with _with_extra("batch"):
+        rows = batching.read_table(table, column, limit)
+    with _advisor(model) as advisor, _with_extra("batch"):
+        advisor.load()
+        outcomes = _judge_rows(batching.Job(advisor, rows, out, reasons))
+    summary = batching.summarise(outcomes)
+    for verdict, count in summary.verdicts.items():
+        typer.echo(f"{count:6}  {verdict.label}")
+    typer.echo(f"{len(outcomes)} rows in {out}; {summary.close} too close to call, {summary.failed} failed.")
+
+
+def _judge_rows(job: "batching.Job") -> "list[batching.Outcome]":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("Judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    outcomes = []
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=len(job.table.rows))
+        try:
+            for outcome in job.run():
+                outcomes.append(outcome)
+                progress.advance(task)
+        except KeyboardInterrupt:
+            progress.console.print("Stopped; the same command goes on from here.")
+            raise
+    return outcomes
 
 
 @contextmanager

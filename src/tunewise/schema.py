@@ -233,6 +233,8 @@ class Estimate(Value):
     """How it was computed."""
     source: str
     """Where the formula or the range comes from."""
+    assumptions: tuple[str, ...] = ()
+    """What else it rests on."""
 
 
 class Timings(Value):
@@ -352,6 +354,8 @@ class Answer(Value):
     """The answer."""
     evidence: tuple[Evidence, ...]
     """What it rests on; empty only where `on_topic` is false."""
+    estimates: tuple[Estimate, ...] = ()
+    """The figures of a calculation."""
     on_topic: bool = True
     """False where the question was none of ours, and `text` says what Tunewise is for."""
     timings: Timings

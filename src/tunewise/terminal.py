@@ -22,11 +22,13 @@ from rich.table import Table
 from rich.text import Text
 
 from tunewise.artifacts import PullProgress
+from tunewise.estimation.calculator import span
 from tunewise.render import percent, source_line
 from tunewise.schema import (
     Advice,
     Answer,
     DoneEvent,
+    Estimate,
     Event,
     Evidence,
     Factor,
@@ -117,12 +119,16 @@ class AnswerView:
     def _finish(self, result: Advice | Answer) -> None:
         if isinstance(result, Advice):
             self._console.print(_reasons(result.reasons))
+            if result.estimates:
+                self._console.print(estimates_table(result.estimates))
             for note in result.notes:
                 self._console.print(Text(f"! {note}", style="yellow"))
             for question in result.questions:
                 self._console.print(Text.assemble(("Worth finding out: ", "bold"), question))
         else:
             self._console.print(Padding(Text(result.text), (0, 0, 1, 0)))
+            if result.estimates:
+                self._console.print(estimates_table(result.estimates))
             self._console.print(_sources(result.evidence))
         if self._details:
             timings = ", ".join(f"{name} {value:.2f}" for name, value in result.timings if value)
@@ -178,6 +184,18 @@ def hits_table(hits: Iterable[Hit]) -> RenderableType:
             body.append(f" {source.url}", style="dim")
         rows.append(Padding(body, (0, 0, 1, 3)))
     return Group(*rows)
+
+
+def estimates_table(estimates: Iterable[Estimate]) -> RenderableType:
+    """Figures with their range, formula and source."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    table.add_column("Figure")
+    table.add_column("Range", justify="right", style="bold")
+    table.add_column("How it comes about", style="dim")
+    for estimate in estimates:
+        notes = [estimate.formula, *estimate.assumptions, estimate.source]
+        table.add_row(Text(estimate.quantity), Text(span(estimate)), Text("; ".join(notes)))
+    return table
 
 
 class PullBar:

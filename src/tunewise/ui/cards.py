@@ -6,13 +6,17 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from tunewise.batching import Outcome, summarise
 from tunewise.decision import CLOSE_CALL
+from tunewise.estimation.calculator import span
+from tunewise.heads import HeadCard
 from tunewise.prompts import FactorSpec
 from tunewise.render import percent
 from tunewise.schema import (
     Advice,
     Counterfactual,
     DoneEvent,
+    Estimate,
     Event,
     Evidence,
     EvidenceEvent,
@@ -86,6 +90,8 @@ class View:
     advice: Advice | None = None
     changed: str = ""
     """What a correction changed, in words."""
+    figures: tuple[Estimate, ...] = ()
+    """Estimates that go with the verdict, or the result of a calculation."""
 
     def after(self, event: Event) -> "View":
         """The view once an event has arrived."""
@@ -123,6 +129,7 @@ class View:
             question=advice.question,
             situation=advice.situation,
             advice=advice,
+            figures=advice.estimates,
         )
 
     @property
@@ -205,6 +212,57 @@ def sheet_card(view: View, specs: Sequence[FactorSpec]) -> str:
     return _render("sheet", view=view, lines=lines, short=SHORT)
 
 
+def figures_card(view: View) -> str:
+    """Estimates with their ranges, formulas and sources."""
+    return _render("figures", view=view)
+
+
+def calculation_card(sentence: str, estimates: Sequence[Estimate]) -> str:
+    """The answer to a calculation question."""
+    return note(sentence) + _render("figures", view=View(figures=tuple(estimates)))
+
+
+def calculator_card(
+    size: str, ways: Sequence[tuple[str, Estimate]], fits: str, groups: Sequence[tuple[str, Sequence[Estimate]]]
+) -> str:
+    """Memory by way as bars, then the other figures."""
+    most = max(estimate.high for _, estimate in ways)
+    bars = [(name, each.low / most, each.high / most, span(each)) for name, each in ways]
+    return _render("calculator", size=size, bars=bars, fits=fits, groups=groups)
+
+
+def batch_card(status: str, total: int, outcomes: Sequence[Outcome]) -> str:
+    """How far a batch is, and its verdicts so far."""
+    summary = summarise(outcomes)
+    counts = [(verdict.label, count) for verdict, count in summary.verdicts.items()]
+    return _render(
+        "batch",
+        status=status,
+        total=total,
+        done=len(outcomes),
+        counts=counts,
+        close=summary.close,
+        failed=summary.failed,
+    )
+
+
+def head_card(card: HeadCard | None) -> str:
+    """What the decision head is worth, as it was measured when it was fitted."""
+    if card is None:
+        return note("This model has no fitted head: its own words decide, and its probabilities are not calibrated.")
+    found = card.out_of_fold
+    return note(
+        f"The decision head was fitted on {card.scenarios:,} labelled situations. On situations it had not seen "
+        f"{found['strict']:.0%} of its verdicts were right and {found['fair']:.0%} right or fair; its confidence is "
+        f"off by {found['ece']:.1%} on average."
+    )
+
+
+def note(text: str) -> str:
+    """A sentence in a card."""
+    return _render("note", text=text)
+
+
 def facts_list(facts: Sequence[Fact]) -> str:
     """Facts with their sources, in order."""
     return _render("facts", facts=[Evidence.of(fact) for fact in facts])
@@ -224,4 +282,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = percent
+    environment.filters["span"] = span
     return environment

@@ -3,6 +3,7 @@
 import html
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypedDict
 
 from tunewise.advisor import Advisor, Conversation
@@ -47,7 +48,7 @@ def answer(advisor: Advisor, text: str, history: Sequence[Turn]) -> Iterator[tup
             if isinstance(event, DoneEvent):
                 done = isinstance(event.result, Advice)
                 turn = Turn(user=turn["user"], result=event.result.model_dump(mode="json"), text=spoken(event.result))
-                current = current if done else before
+                current = current if done else _with_figures(before, event.result)
             elif isinstance(event, TextEvent) and current.verdict is None:
                 turn = Turn(user=turn["user"], result=None, text=turn["text"] + event.text)
             elif current.verdict is not None:
@@ -66,10 +67,18 @@ def conversation(advisor: Advisor, history: Sequence[Turn]) -> Conversation:
 
 def last_view(history: Sequence[Turn]) -> View:
     """The view of the last advice; an empty one where there is none."""
-    for turn in reversed(history):
+    view = View()
+    for turn in history:
         if _kind(turn) == "advice":
-            return View.of(Advice.model_validate(turn["result"]))
-    return View()
+            view = View.of(Advice.model_validate(turn["result"]))
+        elif _kind(turn) == "answer":
+            view = _with_figures(view, _result(turn))
+    return view
+
+
+def _with_figures(view: View, result: Advice | Answer) -> View:
+    """The figures of a calculation stand beside the verdict that was there before."""
+    return replace(view, figures=result.estimates) if result.estimates else view
 
 
 def messages(history: Sequence[Turn]) -> list[dict[str, str]]:

@@ -10,8 +10,9 @@ from gradio.events import api
 
 from tunewise.advisor import Advisor
 from tunewise.errors import InputError, TunewiseError
+from tunewise.estimation import calculator as figures
 from tunewise.retrieval import Filter
-from tunewise.ui import cards, history
+from tunewise.ui import batches, calculator, cards, history, reports
 from tunewise.ui.cards import View
 from tunewise.ui.history import Turn
 
@@ -68,8 +69,14 @@ class Page:
             with gr.Tabs():
                 with gr.Tab("Advice"):
                     self._advice_tab()
+                with gr.Tab("Estimate"):
+                    calculator.tab()
+                with gr.Tab("Batch"):
+                    batches.tab(advisor)
                 with gr.Tab("Knowledge"):
                     self._knowledge_tab()
+                with gr.Tab("Evaluation"):
+                    reports.tab(advisor)
             self._endpoints()
 
     # --- layout ---------------------------------------------------------------------------------
@@ -84,8 +91,9 @@ class Page:
                 new, save_markdown, save_json, open_json = _files()
             with gr.Column(scale=5, min_width=320):
                 verdict = gr.HTML(cards.verdict_card(View()), elem_id="verdict", js_on_load=CLICKS)
+                numbers = gr.HTML("", elem_id="figures")
                 sheet = gr.HTML("", elem_id="sheet", js_on_load=CLICKS)
-        panels = [verdict, question, sheet]
+        panels = [verdict, question, numbers, sheet]
         shown = [chat, turns, view, *panels]
         asked = self._asking(chat, message, send, turns, shown)
         stop.click(None, None, None, cancels=asked, **QUIET)
@@ -142,6 +150,7 @@ class Page:
         api(self.advise, api_name="advise", concurrency_limit=1, concurrency_id="model")
         api(self.answer, api_name="answer", concurrency_limit=1, concurrency_id="model")
         api(self.search, api_name="search")
+        api(self.estimate, api_name="estimate")
 
     # --- for programs ---------------------------------------------------------------------------
 
@@ -161,6 +170,21 @@ class Page:
         """
         return _told(lambda: self._advisor.answer(question).model_dump(mode="json"))
 
+    def estimate(self, question: str) -> dict[str, Any]:
+        """Calculate memory, compute, tokens or cost from a question with quantities, by formulas with sources.
+
+        Args:
+            question: Such as "how much memory to fine-tune 13B with QLoRA?".
+        """
+
+        def work() -> dict[str, Any]:
+            found = figures.calculate(question)
+            if found is None:
+                raise InputError("No quantity to calculate with was found.", "Name the size of a model.")
+            return found.model_dump(mode="json", exclude={"read"})
+
+        return _told(work)
+
     def search(self, query: str, count: int = 5) -> list[dict[str, Any]]:
         """Find facts of the knowledge folder, with their sources.
 
@@ -177,7 +201,12 @@ class Page:
 
     def _panels(self, view: View) -> Update:
         specs = self._advisor.library.factors
-        return [cards.verdict_card(view), cards.question_card(view), cards.sheet_card(view, specs)]
+        return [
+            cards.verdict_card(view),
+            cards.question_card(view),
+            cards.figures_card(view),
+            cards.sheet_card(view, specs),
+        ]
 
     def _respond(self, text: str, turns: Sequence[Turn]) -> Iterator[Update]:
         for turn, view in history.answer(self._advisor, text, turns):

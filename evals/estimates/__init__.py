@@ -1,0 +1,1 @@
+"""Figures from formulas against published runs."""

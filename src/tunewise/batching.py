@@ -1,0 +1,349 @@
+"""Many situations from a table: every row is judged once, whatever interrupts the run.
+
+Each result is a line of a journal beside the output, written and synced before the next row begins. A run
+that is started again takes over what the journal holds, and the output appears in one piece at the end.
+"""
+
+import csv
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tunewise.advisor import Advisor
+from tunewise.decision import CLOSE_CALL
+from tunewise.errors import InputError, StoreError, TunewiseError, UserError
+from tunewise.schema import Judgement, Value, Verdict
+
+FORMATS = (".csv", ".tsv", ".jsonl", ".parquet", ".txt")
+LIKELY = ("situation", "text", "question", "prompt", "description", "message", "body")
+"""Columns that are taken for the situation where none is named."""
+Row = Mapping[str, Any]
+
+
+class Outcome(Value):
+    """What became of a row."""
+
+    row: int
+    """Place in the table, from 0."""
+    digest: str
+    """Of its text, so that a changed table is not answered with old results."""
+    result: dict[str, Any] | None = None
+    """The judgement or advice as JSON, without timings; None where the row failed."""
+    error: str | None = None
+    """Why it failed, in a sentence."""
+
+
+class Key(Value):
+    """What a journal's results depend on; under another key it is not taken over."""
+
+    model: str
+    prompts: str
+    knowledge: str
+    head: str | None
+    reasons: bool
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with the column that holds the situations."""
+
+    rows: Sequence[Row]
+    column: str
+
+    def text(self, place: int) -> str:
+        """The situation of a row."""
+        value = self.rows[place].get(self.column)
+        return "" if value is None else str(value)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to."""
+
+    verdicts: Mapping[Verdict, int]
+    close: int
+    """Verdicts that are too close to call."""
+    failed: int
+
+
+def read_table(file: Path, column: str | None = None, limit: int | None = None) -> Table:
+    """Read a CSV, TSV, JSONL, Parquet or text file (one situation a line).
+
+    Args:
+        file: Its ending names the format.
+        column: The one with the situations; guessed from its name where None.
+        limit: Most rows to take.
+
+    Raises:
+        InputError: The file cannot be read, is empty, or has no such column.
+    """
+    try:
+        rows = _rows(file)
+    except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError, ValueError) as error:
+        raise InputError(f"{file} cannot be read: {error}.", f"Formats: {', '.join(FORMATS)}, in UTF-8.") from error
+    if not rows:
+        raise InputError(f"{file} holds no rows.", "Give it a header and a situation a row.")
+    return Table(rows[:limit], _column(file, list(rows[0]), column))
+
+
+def columns(file: Path) -> Sequence[str]:
+    """Names of a table's columns.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    try:
+        return list(_rows(file)[0])
+    except (OSError, ValueError, IndexError, csv.Error) as error:
+        raise InputError(f"{file.name} cannot be read: {error}.") from error
+
+
+@dataclass(frozen=True)
+class Job:
+    """One table to be judged into one output."""
+
+    advisor: Advisor
+    table: Table
+    out: Path
+    reasons: bool = False
+    """Whole answers with reasons instead of verdicts alone."""
+
+    def run(self) -> Generator[Outcome, None, None]:
+        """Judge what has not been judged; hands out every outcome, those of earlier runs first.
+
+        Raises:
+            StoreError: The journal or the output cannot be written.
+            UserError: Another process works on the same output.
+        """
+        with _alone(self.out), _failing(self.out):
+            done = self._resume()
+            yield from (done[place] for place in sorted(done))
+            with self._journal.open("a", encoding="utf-8") as journal:
+                for place in range(len(self.table.rows)):
+                    if place not in done:
+                        done[place] = self._judge(place)
+                        _append(journal, done[place].model_dump_json())
+                        yield done[place]
+            _write(self.out, [self._line(done[place]) for place in range(len(self.table.rows))])
+            self._journal.unlink()
+
+    @property
+    def _journal(self) -> Path:
+        return self.out.with_name(self.out.name + ".partial")
+
+    def _key(self) -> Key:
+        advisor = self.advisor
+        return Key(
+            model=advisor.model.fingerprint,
+            prompts=advisor.library.digest,
+            knowledge=advisor.index.corpus.digest,
+            head=advisor.heads.digest if advisor.heads else None,
+            reasons=self.reasons,
+        )
+
+    def _resume(self) -> dict[int, Outcome]:
+        """Outcomes of an earlier run that still hold; the journal is left with these alone."""
+        key = self._key().model_dump_json()
+        lines = self._journal.read_text(encoding="utf-8").splitlines() if self._journal.exists() else []
+        kept = [item for line in lines[1:] if (item := self._valid(line))] if lines[:1] == [key] else []
+        partial = self._journal.with_suffix(".rewrite")
+        with partial.open("w", encoding="utf-8") as file:
+            for line in (key, *(item.model_dump_json() for item in kept)):
+                _append(file, line)
+        partial.replace(self._journal)
+        return {item.row: item for item in kept}
+
+    def _valid(self, line: str) -> Outcome | None:
+        try:
+            found = Outcome.model_validate_json(line)
+        except ValidationError:
+            return None
+        fits = found.row < len(self.table.rows) and found.digest == _digest(self.table.text(found.row))
+        return found if fits else None
+
+    def _judge(self, place: int) -> Outcome:
+        text = self.table.text(place)
+        try:
+            result: Judgement = self.advisor.ask(text) if self.reasons else self.advisor.judge(text)
+        except TunewiseError as error:
+            return Outcome(row=place, digest=_digest(text), error=str(error))
+        dumped = result.model_dump(mode="json", exclude={"situation", "timings"})
+        return Outcome(row=place, digest=_digest(text), result=dumped)
+
+    def _line(self, outcome: Outcome) -> dict[str, Any]:
+        """A row of the output: the columns of the input, then ours."""
+        row = dict(self.table.rows[outcome.row])
+        if self.out.suffix == ".jsonl":
+            return row | {"advice": outcome.result, "error": outcome.error}
+        return row | flat(outcome)
+
+
+def flat(outcome: Outcome) -> dict[str, Any]:
+    """An outcome in columns."""
+    result = outcome.result or {}
+    shares = result.get("probabilities", {})
+    reasons = result.get("reasons", [])
+    change = next(iter(result.get("would_change", [])), None)
+    cited = [evidence["source"] for reason in reasons for evidence in reason["evidence"]]
+    return {
+        "verdict": result.get("verdict", ""),
+        "confidence": _rounded(result.get("confidence")),
+        **{f"p_{verdict.value}": _rounded(shares.get(verdict.value)) for verdict in Verdict},
+        "close_call": is_close(outcome),
+        "method": result.get("method") or "",
+        "would_change": f"{change['meaning']} → {change['verdict']}" if change else "",
+        "question": next(iter(result.get("questions", [])), ""),
+        **({"reasons": " ".join(reason["text"] for reason in reasons)} if reasons else {}),
+        **({"sources": "; ".join(dict.fromkeys(cited))} if cited else {}),
+        "error": outcome.error or "",
+    }
+
+
+def is_close(outcome: Outcome) -> bool:
+    """Whether the two best verdicts lie too near to each other to call."""
+    shares = sorted((outcome.result or {}).get("probabilities", {}).values(), reverse=True)
+    return len(shares) > 1 and shares[0] - shares[1] < CLOSE_CALL
+
+
+def summarise(outcomes: Sequence[Outcome]) -> Summary:
+    """Count verdicts, close calls and failures."""
+    counts = Counter(Verdict(outcome.result["verdict"]) for outcome in outcomes if outcome.result)
+    return Summary(
+        verdicts={verdict: counts[verdict] for verdict in Verdict},
+        close=sum(is_close(outcome) for outcome in outcomes),
+        failed=sum(outcome.error is not None for outcome in outcomes),
+    )
+
+
+def check_output(table: Path, out: Path, *, overwrite: bool) -> None:
+    """Refuse an output that would harm something.
+
+    Raises:
+        UserError: It is the input, exists already, or has an unknown ending.
+    """
+    if out.suffix not in FORMATS[:-1]:
+        raise UserError(f"{out} has no known ending.", f"Choose one of {', '.join(FORMATS[:-1])}.")
+    if out.resolve() == table.resolve():
+        raise UserError("Input and output are the same file.", "Name another output.")
+    if out.exists() and not overwrite:
+        raise UserError(f"{out} exists already.", "Name another output, or pass --overwrite.")
+
+
+def _rows(file: Path) -> list[Row]:
+    match file.suffix.lower():
+        case ".csv" | ".tsv":
+            with file.open(encoding="utf-8-sig", newline="") as stream:
+                first = stream.readline()
+                stream.seek(0)
+                delimiter = max(",;\t", key=first.count) if first.strip() else ","
+                reader = csv.DictReader(stream, delimiter=delimiter, restkey="more", strict=True)
+                return [{str(name): value for name, value in row.items()} for row in reader]
+        case ".jsonl":
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
+            return [_object(line, place) for place, line in enumerate(lines, start=1) if line.strip()]
+        case ".parquet":
+            import pandas
+
+            frame = pandas.read_parquet(file)
+            return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+        case ".txt":
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
+            return [{"situation": line} for line in lines if line.strip()]
+    raise ValueError(f"the ending '{file.suffix}' is not known")
+
+
+def _object(line: str, place: int) -> Row:
+    """A line of JSONL; one that is broken becomes a row of its own, which will fail by itself."""
+    try:
+        found = json.loads(line)
+    except json.JSONDecodeError:
+        return {"situation": None, "broken": f"line {place} is not JSON"}
+    return found if isinstance(found, dict) else {"situation": found if isinstance(found, str) else None}
+
+
+def _column(file: Path, columns: Sequence[str], wanted: str | None) -> str:
+    if wanted is not None:
+        if wanted not in columns:
+            raise InputError(f"{file} has no column '{wanted}'.", f"It has {', '.join(columns)}.")
+        return wanted
+    by_name = {name.strip().lower(): name for name in columns}
+    for likely in LIKELY:
+        if likely in by_name:
+            return by_name[likely]
+    if len(columns) == 1:
+        return columns[0]
+    raise InputError(
+        f"{file} has no column called {' or '.join(LIKELY[:3])}.",
+        f"Name the one with the situations by --column: {', '.join(columns)}.",
+    )
+
+
+def _write(out: Path, lines: Sequence[dict[str, Any]]) -> None:
+    """Write the output in one piece."""
+    partial = out.with_name(f".{out.name}.new")
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+    if out.suffix == ".parquet":
+        import pandas
+
+        pandas.DataFrame(lines, columns=columns).to_parquet(partial, index=False)
+    else:
+        with partial.open("w", encoding="utf-8", newline="") as stream:
+            if out.suffix == ".jsonl":
+                stream.writelines(json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines)
+            else:
+                writer = csv.DictWriter(stream, columns, delimiter="\t" if out.suffix == ".tsv" else ",")
+                writer.writeheader()
+                writer.writerows(lines)
+            stream.flush()
+            os.fsync(stream.fileno())
+    partial.replace(out)
+
+
+def _append(stream: Any, line: str) -> None:
+    stream.write(line + "\n")
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(out.with_name(f".{out.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"Another process writes {out}.", "Wait for it, or name another output.") from None
+    except OSError as error:
+        raise StoreError(f"{out} cannot be written: {error.strerror or error}.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+@contextmanager
+def _failing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        remedy = "Make room or name another output; the same command then goes on where it stopped."
+        raise StoreError(f"{out} cannot be written: {error.strerror or error}.", remedy) from error

@@ -1,0 +1,1 @@
+"""Figures from formulas and published sources: compute, memory, data, cost. Pure; no model takes part."""

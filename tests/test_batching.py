@@ -1,0 +1,136 @@
+"""Batch runs with the real model: order, resumption, bad rows, formats."""
+
+import csv
+import json
+
+import pytest
+
+from tunewise import batching
+from tunewise.batching import Job, read_table
+from tunewise.errors import InputError, UserError
+from tunewise.schema import Verdict
+
+TEXTS = [
+    "We have 4,000 labelled chest X-rays and two A100s and want to sort them by finding.",
+    "Our support bot must quote prices that change every week from the wiki.",
+    "",
+    "Predict churn from 300,000 customer rows with 40 columns.",
+]
+
+
+@pytest.fixture
+def table(tmp_path):
+    file = tmp_path / "in.csv"
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["id", "text"])
+        writer.writerows([str(place), text] for place, text in enumerate(TEXTS))
+    return file
+
+
+def test_rows_keep_their_order_and_a_bad_one_its_error(advisor, table, tmp_path):
+    out = tmp_path / "out.csv"
+    outcomes = list(Job(advisor, read_table(table), out).run())
+    assert [outcome.row for outcome in outcomes] == [0, 1, 2, 3]
+    with out.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["id"] for row in rows] == ["0", "1", "2", "3"]
+    assert rows[2]["error"].startswith("The message is empty") and not rows[2]["verdict"]
+    for place in (0, 1, 3):
+        assert rows[place]["verdict"] == advisor.judge(TEXTS[place]).verdict
+        shares = [float(rows[place][f"p_{verdict.value}"]) for verdict in Verdict]
+        assert sum(shares) == pytest.approx(1, abs=1e-3)
+    assert not list(tmp_path.glob("*.partial")) and not list(tmp_path.glob(".out*"))
+    summary = batching.summarise(outcomes)
+    assert summary.failed == 1 and sum(summary.verdicts.values()) == 3
+
+
+def test_an_interrupted_run_goes_on_and_loses_nothing(advisor, table, tmp_path):
+    whole, broken = tmp_path / "whole.csv", tmp_path / "broken.csv"
+    list(Job(advisor, read_table(table), whole).run())
+    for stop_after in range(4):
+        run = Job(advisor, read_table(table), broken).run()
+        for _ in range(stop_after):
+            next(run)
+        run.close()
+    journal = tmp_path / "broken.csv.partial"
+    text = journal.read_text(encoding="utf-8")
+    journal.write_text(text[: len(text) - 9], encoding="utf-8")  # a crash in the middle of a line
+    list(Job(advisor, read_table(table), broken).run())
+    assert broken.read_text(encoding="utf-8") == whole.read_text(encoding="utf-8")
+
+
+def test_results_of_another_text_are_not_taken_over(advisor, table, tmp_path):
+    out = tmp_path / "out.jsonl"
+    run = Job(advisor, read_table(table), out).run()
+    next(run)
+    run.close()
+    table.write_text("id,text\n0,Forecast the demand of 900 shops from ten years of daily sales.\n", encoding="utf-8")
+    (outcome,) = Job(advisor, read_table(table), out).run()
+    assert outcome.result is not None
+    line = json.loads(out.read_text(encoding="utf-8"))
+    assert line["text"].startswith("Forecast") and line["advice"]["verdict"] == outcome.result["verdict"]
+
+
+def test_whole_answers_carry_reasons(advisor, table, tmp_path):
+    out = tmp_path / "out.parquet"
+    list(Job(advisor, read_table(table, limit=1), out, reasons=True).run())
+    import pandas
+
+    frame = pandas.read_parquet(out)
+    assert frame["reasons"][0] and frame["sources"][0]
+
+
+def test_two_runs_do_not_write_one_output(advisor, table, tmp_path):
+    out = tmp_path / "out.csv"
+    first = Job(advisor, read_table(table), out).run()
+    next(first)
+    with pytest.raises(UserError, match="Another process"):
+        next(Job(advisor, read_table(table), out).run())
+    first.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts"),
+    [
+        ("a.jsonl", '{"situation": "one"}\n\n{"situation": "two"}\n', ["one", "two"]),
+        ("a.txt", "one\n\ntwo\n", ["one", "two"]),
+        ("a.csv", "\ufeffsituation;n\none;1\ntwo;2\n", ["one", "two"]),
+        ("a.tsv", "n\tprompt\n1\tone\n", ["one"]),
+        ("a.csv", 'only\n"a, ""b""\nc"\n', ['a, "b"\nc']),
+        ("a.jsonl", '{"situation": "one"}\n{broken\n', ["one", ""]),
+    ],
+)
+def test_formats_are_read(tmp_path, name, content, texts):
+    file = tmp_path / name
+    file.write_text(content, encoding="utf-8")
+    table = read_table(file)
+    assert [table.text(place) for place in range(len(table.rows))] == texts
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", "", "no rows"),
+        ("a.csv", "a,b\n1,2\n", "no column"),
+        ("a.xls", "x", "ending"),
+        ("a.parquet", "x", "cannot be read"),
+        ("a.jsonl", "", "no rows"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_refused(tmp_path, name, content, words):
+    file = tmp_path / name
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        read_table(file)
+
+
+def test_outputs_that_would_harm_are_refused(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("x", encoding="utf-8")
+    with pytest.raises(UserError, match="same file"):
+        batching.check_output(file, file, overwrite=True)
+    with pytest.raises(UserError, match="exists"):
+        batching.check_output(tmp_path / "b.csv", file, overwrite=False)
+    with pytest.raises(UserError, match="ending"):
+        batching.check_output(file, tmp_path / "c.doc", overwrite=False)

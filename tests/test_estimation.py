@@ -1,0 +1,204 @@
+"""Figures from formulas: the arithmetic, the table of published runs, and quantities as people write them."""
+
+import math
+
+import pytest
+from evals.estimates.check import WITHIN, compare, summary
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunewise.errors import UserError
+from tunewise.estimation import calculator, formulas
+from tunewise.estimation.calculator import Topic, calculate
+from tunewise.estimation.catalogue import gpu, gpus, shape_of, shapes
+from tunewise.estimation.quantities import Kind, read
+from tunewise.schema import Method
+
+
+def test_predictions_stand_beside_published_runs():
+    rows = compare()
+    assert len(rows) >= 20
+    share, median = summary(rows)
+    assert share >= 0.8, [f"{row.name}: {row.factor:.2f}" for row in rows if row.factor > WITHIN]
+    assert median < 1.3
+
+
+def test_compute_is_six_times_parameters_times_tokens():
+    compute = formulas.training_compute(175e9, 300e9)
+    assert compute.low == pytest.approx(3.15e23)
+    assert compute.low < compute.high < 1.1 * compute.low
+
+
+def test_qlora_of_65b_fits_one_card_of_48_gb():
+    parts = formulas.training_memory(65.2e9, "qlora", context=512)
+    assert parts[-2].high < 48
+
+
+def test_cache_of_a_known_shape_is_exact():
+    llama = next(shape for shape in shapes() if shape.name == "Llama 2 7B")
+    cache = formulas.kv_cache(llama, 4096, known=True)
+    assert cache.low == cache.high == pytest.approx(2.147, rel=1e-3)
+
+
+def test_every_estimate_says_where_it_comes_from():
+    hours = formulas.gpu_hours(7e9, 2e12, gpu("A100"))
+    found = [
+        *formulas.training_memory(7e9, "lora"),
+        *formulas.inference_memory(7e9),
+        *formulas.serving(7e9, gpu("H100")),
+        hours,
+        formulas.duration(hours, 8),
+        formulas.optimal_tokens(7e9),
+        formulas.largest_model(1e9),
+    ]
+    for estimate in found:
+        assert 0 < estimate.low <= estimate.high
+        assert estimate.formula and estimate.source and estimate.unit
+
+
+@given(st.floats(1e6, 1e13), st.sampled_from(["full", "lora", "qlora"]))
+def test_more_parameters_never_need_less_memory(size, method):
+    less, more = (formulas.training_memory(number, method)[-2].low for number in (size, 2 * size))
+    assert math.isfinite(more) and more > less * 0.9
+
+
+@pytest.mark.parametrize("bad", [0, -1, float("nan"), float("inf")])
+def test_impossible_sizes_are_refused(bad):
+    with pytest.raises(UserError):
+        formulas.training_compute(bad, 1e9)
+
+
+def test_a_model_that_does_not_fit_is_not_served():
+    with pytest.raises(UserError, match="do not fit"):
+        formulas.serving(70e9, gpu("RTX 3090"))
+
+
+def test_an_unknown_card_is_named_with_the_known_ones():
+    with pytest.raises(UserError, match="Known are"):
+        gpu("Z999")
+
+
+def test_names_of_cards_are_unique():
+    names = [alias for card in gpus() for alias in card.aliases]
+    assert len(names) == len(set(names))
+
+
+def test_shapes_scale_with_the_size():
+    assert shape_of(7e9).parameters == 7e9
+    assert shape_of(7e9).layers == 32
+
+
+@pytest.mark.parametrize(
+    ("text", "topic", "words"),
+    [
+        ("how much memory to fine-tune 13B with QLoRA?", Topic.TRAINING_MEMORY, "QLoRA needs"),
+        ("Can I fine-tune a 7B model on a 24GB 4090?", Topic.TRAINING_MEMORY, "QLoRA fits"),
+        ("How much VRAM do I need to run a 70B model?", Topic.INFERENCE_MEMORY, "in 4 bits"),
+        ("how long to train a 1B model from scratch on 8xA100?", Topic.TRAINING_COST, "days on 8"),
+        ("What does it cost to pretrain 7B on 2T tokens?", Topic.TRAINING_COST, "$"),
+        ("KV cache of a 7B at 8k context?", Topic.KV_CACHE, "8,000 tokens"),
+        ("How many tokens do I need to train a 3B model?", Topic.TOKENS, "60B tokens"),
+        ("How large a model can 1B tokens of text feed?", Topic.MODEL_SIZE, "200M"),
+        ("How fast is an 8B model in 4-bit on an L4?", Topic.SERVING, "tokens/s"),
+        ("Does a 13B model fit on two 3090s?", Topic.INFERENCE_MEMORY, "48 GB"),
+    ],
+)
+def test_calculation_questions_are_answered(text, topic, words):
+    found = calculate(text)
+    assert found is not None and found.topic is topic
+    assert words in found.sentence
+    assert found.estimates
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What does LoRA change?",
+        "should I fine-tune a 7B or prompt it?",
+        "We have 4,000 labelled X-rays and two A100s. Fine-tune or train?",
+        "We have 3,000 tickets, a 7B model and one RTX 4090. It must answer in our tone. Should we fine-tune?",
+        "12 million rows and one 3090. A 7B model was tried and failed on the numbers.",
+        "Our 7B model runs on a 4090 and makes up part numbers. How do we stop it?",
+        "How much data do I need?",
+        "",
+    ],
+)
+def test_other_messages_are_no_calculation(text):
+    assert calculate(text) is None
+
+
+def test_a_verdict_on_text_comes_with_memory_and_cost():
+    figures = calculator.for_advice(Method.QLORA, "text", "We have 3,000 tickets and one A100 for a 7B model.")
+    names = [figure.quantity for figure in figures]
+    assert "memory of QLoRA" in names and "rent of the GPUs" in names
+    hours = next(figure for figure in figures if figure.unit == "GPU-hours")
+    assert hours.low == pytest.approx(6 * 7e9 * 3000 * 500 * 3 / (312e12 * 3600 * 0.5))
+
+
+def test_no_method_no_figures():
+    assert calculator.for_advice(None, "text", "We want AI.") == ()
+
+
+PHRASES = [
+    ("7B", Kind.PARAMETERS, 7e9),
+    ("7 billion parameters", Kind.PARAMETERS, 7e9),
+    ("a 350M-parameter model", Kind.PARAMETERS, 3.5e8),
+    ("Qwen2.5-1.5B-Instruct", Kind.PARAMETERS, 1.5e9),
+    ("BERT-base", Kind.PARAMETERS, 1.1e8),
+    ("4×A100 80GB", Kind.GPUS, 4),
+    ("eight H100s", Kind.GPUS, 8),
+    ("my RTX 4090 (24GB)", Kind.GPUS, 1),
+    ("A100 40GB x 8", Kind.GPUS, 8),
+    ("50k rows", Kind.EXAMPLES, 5e4),
+    ("1,000,000 labelled images", Kind.EXAMPLES, 1e6),
+    ("4.000 Bilder", Kind.EXAMPLES, 4000),
+    ("2.5 million documents", Kind.EXAMPLES, 2.5e6),
+    ("20 lakh rows", Kind.EXAMPLES, 2e6),
+    ("a dozen examples", Kind.EXAMPLES, 12),
+    ("15T tokens", Kind.TOKENS, 1.5e13),
+    ("half a billion tokens", Kind.TOKENS, 5e8),
+    ("llama on 8k context", Kind.CONTEXT, 8000),
+    ("context length 4096", Kind.CONTEXT, 4096),
+    ("batch size 8", Kind.BATCH, 8),
+    ("$50k budget", Kind.DOLLARS, 5e4),
+    ("100k USD", Kind.DOLLARS, 1e5),
+    ("10 hours of speech", Kind.AUDIO, 10),
+    ("4-bit", Kind.BITS, 4),
+    ("int8", Kind.BITS, 8),
+    ("16 GB of VRAM", Kind.MEMORY, 16),
+    ("3 epochs", Kind.EPOCHS, 3),
+    ("rank 64", Kind.RANK, 64),
+    ("3 weeks", Kind.DAYS, 21),
+]
+
+
+@pytest.mark.parametrize(("text", "kind", "number"), PHRASES)
+def test_quantities_are_read(text, kind, number):
+    found = [quantity for quantity in read(text) if quantity.kind is kind]
+    assert [quantity.number for quantity in found] == [pytest.approx(number)]
+    assert found[0].text in text
+
+
+def test_an_article_counts_nothing():
+    assert read("a general model labels an image and one user per row") == ()
+
+
+def test_short_runs_are_counted_in_hours():
+    hours = formulas.gpu_hours(7e9, 1e6, gpu("A100"))
+    assert formulas.duration(hours, 1).unit == "hours"
+    assert formulas.duration(formulas.gpu_hours(7e9, 1e12, gpu("A100")), 8).unit == "days"
+
+
+@given(st.text(max_size=200))
+def test_no_text_upsets_the_reader(text):
+    for quantity in read(text):
+        assert quantity.number >= 0
+        assert text[quantity.start :].strip().startswith(quantity.text[:1])
+
+
+@given(st.text(alphabet="0123456789.,kKmMbBtTxX× A10H4-bit?howmuch", max_size=80))
+def test_no_question_upsets_the_calculator(text):
+    try:
+        calculate(text)
+    except UserError as error:
+        assert str(error)
