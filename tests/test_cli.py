@@ -94,6 +94,40 @@ def test_search_shows_facts_with_sources(tunewise, store):
     assert b"arXiv" in tunewise("search", "What does LoRA change?").stdout
 
 
+def test_estimates_need_no_model(tunewise, tmp_path):
+    outcome = tunewise(
+        "estimate", "ask", "how much memory to fine-tune 13B with QLoRA?", env={"TUNEWISE_CACHE": str(tmp_path)}
+    )
+    assert outcome.returncode == 0 and "GB" in outcome.stdout.decode() and "13" in outcome.stdout.decode()
+    found = json.loads(tunewise("estimate", "memory", "7B", "--json").stdout)
+    assert all(item["low"] <= item["high"] and item["source"] for item in found)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("memory", "much"), ("ask", "what a lovely day"), ("run", "7B", "many"), ("memory", "-7B")],
+)
+def test_an_estimate_of_nothing_is_one_sentence(tunewise, command):
+    outcome = tunewise("estimate", *command)
+    assert outcome.returncode == 2 and b"Traceback" not in outcome.stderr
+
+
+def test_a_batch_keeps_order_and_a_bad_row_becomes_an_error(tunewise, store, tmp_path):
+    table, out = tmp_path / "in.csv", tmp_path / "out.jsonl"
+    table.write_text(f'id,situation\n1,"{SITUATION}"\n2,\n3,"We sell tea. Classify 90 letters a month by topic."\n')
+    outcome = tunewise("batch", str(table), str(out))
+    assert outcome.returncode == 0, outcome.stderr.decode()
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [str(row["id"]) for row in rows] == ["1", "2", "3"]
+    assert rows[0]["advice"]["verdict"] == "fine_tune" and rows[1]["error"] and rows[2]["advice"]["verdict"]
+    again = one_line(tunewise("batch", str(table), str(out)), 2)
+    assert "overwrite" in again
+
+
+def test_a_batch_of_nothing(tunewise, tmp_path):
+    assert "missing.csv" in one_line(tunewise("batch", str(tmp_path / "missing.csv"), str(tmp_path / "out.csv")), 2)
+
+
 def test_index_and_doctor_and_models(tunewise, store):
     assert b"facts of" in tunewise("index").stdout
     report = tunewise("doctor")

@@ -4,8 +4,8 @@ import time
 import numpy as np
 import pytest
 
-from tunewise.errors import Cancelled, InputError
-from tunewise.llm import HOLE, LocalModel
+from tunewise.errors import Cancelled, EngineError, InputError
+from tunewise.llm import CHUNK, DEPTHS, HOLE, LocalModel
 from tunewise.session import open_session
 from tunewise.turns import CancelToken, FairLock
 
@@ -60,8 +60,32 @@ def test_choices_side_by_side_agree_with_single_ones(model, prefix):
         session.read("Answer: ")
         alone = session.choose(options)
     assert first.probabilities == pytest.approx(alone.probabilities, abs=0.02)
-    assert states.shape == (2, model.width) and np.isfinite(states).all()
+    assert states.shape == (len(DEPTHS), 2, model.width) and np.isfinite(states).all()
     assert second.probabilities != first.probabilities
+
+
+def test_hidden_states_of_a_text_do_not_depend_on_how_it_is_cut_into_passes(model, prefix):
+    text = "We have three thousand labelled photographs of leaves and one small card. " * 14
+    cut = text.index(" ", 300)
+    with open_session(model, prefix) as session:
+        session.read(text)
+        whole = session.hidden()
+    with open_session(model, prefix) as session:
+        session.read(text[:cut])
+        first = session.hidden()
+        session.read(text[cut:])
+        second = session.hidden()
+    parts = np.concatenate([first, second], axis=1)
+    assert whole.shape[0] == len(DEPTHS) and whole.shape[1] > CHUNK
+    assert whole.shape == parts.shape
+    for one, other in zip(whole.mean(axis=1), parts.mean(axis=1), strict=True):
+        assert np.corrcoef(one, other)[0, 1] > 0.999
+    assert not np.allclose(whole[0], whole[-1])
+
+
+def test_hidden_states_need_text(model, prefix):
+    with open_session(model, prefix) as session, pytest.raises(EngineError, match="newly read"):
+        session.hidden()
 
 
 def test_writing_stops_at_a_stop_text(model, prefix):

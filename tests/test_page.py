@@ -1,5 +1,6 @@
 """The chat page in a real browser, against the real server with the real model."""
 
+import csv
 import json
 import os
 import re
@@ -263,6 +264,62 @@ def test_the_knowledge_tab_searches_and_browses(page):
     page.locator("#found li").first.wait_for(timeout=20 * SECOND)
     assert "LoRA" in page.locator("#found").inner_text()
     shot(page, "knowledge")
+
+
+def test_a_calculation_is_answered_by_formula(page):
+    page.locator("#message textarea").fill("How much memory to fine-tune 13B with QLoRA?")
+    page.locator("#send").click()
+    reply = page.locator("#chat .bot").last
+    reply.wait_for(timeout=30 * SECOND)
+    page.wait_for_function("() => document.querySelector('#chat .bot')?.innerText.includes('GB')", timeout=30 * SECOND)
+    assert page.locator("#verdict [data-verdict]").count() == 0
+    shot(page, "calculation")
+
+
+def test_the_estimate_tab_calculates(page):
+    page.get_by_role("tab", name="Estimate").click()
+    shown = page.locator("#estimates")
+    shown.locator("svg, table").first.wait_for(timeout=10 * SECOND)
+    before = shown.inner_text()
+    field = page.locator("#size input").first
+    field.fill("70B")
+    field.press("Enter")
+    page.wait_for_function("text => document.querySelector('#estimates').innerText !== text", arg=before)
+    assert "70" in shown.inner_text()
+    page.locator("#tokens textarea, #tokens input").first.fill("no number")
+    page.wait_for_function("() => document.querySelector('#estimates').innerText.includes('no number')")
+    shot(page, "estimate")
+
+
+def test_the_batch_tab_judges_a_table_and_gives_it_back(page, tmp_path):
+    table = tmp_path / "projects.csv"
+    table.write_text(
+        f'id,situation\n1,"{XRAYS}"\n2,\n3,"We sell tea. Sort 90 letters a month by topic, no labels yet."\n'
+    )
+    page.get_by_role("tab", name="Batch").click()
+    page.locator("#batch-file input[type=file]").set_input_files(table)
+    page.wait_for_function("() => document.querySelector('#batch-status').innerText.includes('3 rows')")
+    page.locator("#batch-start").click()
+    page.wait_for_function(
+        "() => document.querySelector('#batch-status').innerText.includes('All rows are judged')", timeout=60 * SECOND
+    )
+    with page.expect_download() as kept:
+        page.locator("#batch-download").click()
+    rows = list(csv.DictReader(kept.value.path().open(encoding="utf-8")))
+    assert [row["id"] for row in rows] == ["1", "2", "3"]
+    assert rows[0]["verdict"] == "fine_tune" and rows[1]["error"] and not rows[1]["verdict"]
+    shot(page, "batch")
+
+
+def test_the_evaluation_tab_shows_a_report_and_judges_a_sample(page):
+    page.get_by_role("tab", name="Evaluation").click()
+    page.locator("#head").get_by_text("scenarios").first.wait_for(timeout=10 * SECOND)
+    assert page.frame_locator("#report iframe").locator("h1").first.inner_text()
+    page.locator("#sample-start").click()
+    page.wait_for_function(
+        "() => document.querySelector('#report-said').innerText.includes('10 of 10')", timeout=90 * SECOND
+    )
+    shot(page, "evaluation")
 
 
 @pytest.mark.parametrize(("name", "width", "scheme"), [("phone", 390, "light"), ("dark", 1366, "dark")])

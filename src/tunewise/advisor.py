@@ -286,7 +286,7 @@ class Advisor(Parts):
             return np.log(np.asarray(decision.tempered(reading.verdicts, factors)) + 1e-12)
         vector = self.embedder.encode([text])[0]
         return self.heads.verdict.log_odds(
-            decision.features(reading.states, reading.probabilities, reading.verdicts, vector)
+            decision.features(reading.states, reading.means, reading.probabilities, reading.verdicts, vector)
         )
 
     def _decide(self, decider: Decider, factors: Sequence[Factor]) -> VerdictEvent:

@@ -27,6 +27,7 @@ WORTH_ASKING = ("task", "input", "gap", "labels", "base", "baseline", "change", 
 
 def features(
     states: NDArray[np.float32],
+    means: NDArray[np.float32],
     probabilities: Mapping[str, Sequence[float]],
     verdicts: Sequence[float],
     embedding: NDArray[np.float32],
@@ -35,13 +36,14 @@ def features(
 
     Args:
         states: Hidden states at the factors and at the verdict, shape (factors + 1, width).
+        means: Hidden states averaged over the situation, shape (layers, width).
         probabilities: For each factor, the model's own probability of each level.
         verdicts: Probability of each verdict in the model's own words.
         embedding: Sentence embedding of the situation, shape (384,).
     """
     sheet = [value for levels in probabilities.values() for value in levels]
     logs = np.log(np.asarray([*sheet, *verdicts], dtype=np.float32) + 1e-6)
-    return np.concatenate([states.ravel(), logs, embedding]).astype(np.float32)
+    return np.concatenate([states.ravel(), means.ravel(), logs, embedding]).astype(np.float32)
 
 
 def one_hot(specs: Sequence[FactorSpec], levels: Mapping[str, str]) -> NDArray[np.float32]:

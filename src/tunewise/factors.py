@@ -17,6 +17,8 @@ REASONED = 3
 """Every so many worked examples, one also shows a reason; all of them would cost 900 tokens."""
 CLAUSE = re.compile(r"[^.!?;,\n()]+(?:[.,](?=\d)[^.!?;,\n()]+)*")
 JOIN = re.compile(r"\s+(?:and|but|so|because|while|und|aber|et|mais|y|pero)\s+")
+AVERAGED = 3
+"""Layers of `llm.DEPTHS`, from the first, whose states are averaged over the situation."""
 SHORTEST, LONGEST = 2, 24
 """Words of a clause that may be quoted."""
 UNQUOTED = 0.8
@@ -35,7 +37,9 @@ class Reading:
     verdicts: tuple[float, ...]
     """Probability of each verdict, in the order of `Verdict`, as the model itself words it."""
     states: NDArray[np.float32]
-    """Final hidden states, shape (factors + 1, width): one a factor, the last at the verdict."""
+    """Hidden states, shape (factors + 1, width): one a factor, the last at the verdict."""
+    means: NDArray[np.float32]
+    """Hidden states averaged over the situation, shape (AVERAGED, width)."""
 
 
 class SheetReader:
@@ -58,12 +62,17 @@ class SheetReader:
 
         The session is left behind the situation, ready for `reason_lead`.
         """
+        start = session.position
         session.read(situation)
+        length = session.position - start
         session.close_turn()
+        read = session.hidden()[:, :length]
         choices, states = session.choose_side_by_side(self._texts, self._options)
         *levels, verdict = [choice.probabilities for choice in choices]
         names = [factor.name for factor in self.factors]
-        return Reading(dict(zip(names, levels, strict=True)), verdict, states)
+        # A factor is read best at three quarters of the depth, the verdict and the text somewhat earlier.
+        chosen = np.concatenate([states[-1, :-1], states[-2, -1:]])
+        return Reading(dict(zip(names, levels, strict=True)), verdict, chosen, read[:AVERAGED].mean(axis=1))
 
 
 def sheet(

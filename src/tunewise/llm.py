@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunewise.errors import Cancelled, EngineError, InputError
+from tunewise.layers import LayerTap, States
 from tunewise.turns import CancelToken, FairLock
 
 CHUNK = 128
@@ -30,6 +31,8 @@ HOLE = "\u241atunewise\u241a"
 """Marks, inside a rendered chat template, where the changing text goes."""
 BRANCHES = 24
 """Most continuations that can run side by side."""
+DEPTHS = (0.36, 0.5, 0.64, 0.75)
+"""Layers whose hidden states can be had, as shares of the model's depth: 10, 14, 18 and 21 of 28."""
 WARNING = 3
 """Level of llama.cpp's log from which a line is kept."""
 CACHE_FORMAT = 1
@@ -95,15 +98,16 @@ class LocalModel:
         self._folder = prefixes
         self._lock = FairLock()
         self._resident: str | None = None
-        self._embeds = False
         self._log = _listen()
         llama_cpp.llama_backend_init()
         self._model = self._load()
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
-        self._ctx = self._open_context()
-        self._memory = llama_cpp.llama_get_memory(self._ctx)
         self.vocabulary = int(llama_cpp.llama_vocab_n_tokens(self._vocab))
         self.width = int(llama_cpp.llama_model_n_embd(self._model))
+        depth = int(llama_cpp.llama_model_n_layer(self._model))
+        self._tap = LayerTap([round(depth * share) for share in DEPTHS], self.width)
+        self._ctx = self._open_context()
+        self._memory = llama_cpp.llama_get_memory(self._ctx)
         self._batch = llama_cpp.llama_batch_init(CHUNK, 0, 1)
 
     def _load(self) -> Any:
@@ -133,6 +137,7 @@ class LocalModel:
         params.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.pooling_type = api.LLAMA_POOLING_TYPE_NONE
         params.no_perf = True
+        params.cb_eval = self._tap.callback
         ctx = api.llama_init_from_model(self._model, params)
         if not ctx:
             raise EngineError(
@@ -338,14 +343,17 @@ class LocalModel:
         for sequence in range(1, BRANCHES + 1):
             self._api.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
-    def evaluate(self, tokens: Sequence[int], position: int, cancel: CancelToken, *, embed: bool = False) -> None:
+    def evaluate(self, tokens: Sequence[int], position: int, cancel: CancelToken, *, look: bool = False) -> States:
         """Run the model over tokens at a position; logits of the last one are then available.
 
         Args:
             tokens: At least one.
             position: Place of the first in the context.
             cancel: Looked at between and inside forward passes.
-            embed: Also keep the final hidden states of the last chunk.
+            look: Also pick up the hidden states at `DEPTHS`.
+
+        Returns:
+            Hidden states, shape (layers, tokens, width); of no token without `look`.
 
         Raises:
             Cancelled: `cancel` was set.
@@ -357,21 +365,25 @@ class LocalModel:
                 f"The text does not fit: {position + len(tokens)} tokens, and the context holds {self.context}.",
                 "Shorten it, or set TUNEWISE_CONTEXT to a larger number.",
             )
+        parts = []
         for start in range(0, len(tokens), CHUNK):
             chunk = tokens[start : start + CHUNK]
-            last = start + CHUNK >= len(tokens)
             first = position + start
             rows = [Row(token, first + place) for place, token in enumerate(chunk)]
             rows[-1] = replace(rows[-1], output=True)
-            self.decode(rows, cancel, embed=embed and last)
+            parts.append(self.decode(rows, cancel, look=look))
+        return np.concatenate(parts, axis=1)
 
-    def decode(self, rows: Sequence[Row], cancel: CancelToken, *, embed: bool = False) -> None:
+    def decode(self, rows: Sequence[Row], cancel: CancelToken, *, look: bool = False) -> States:
         """One forward pass.
 
         Args:
             rows: At most `CHUNK`.
             cancel: Looked at before and inside the pass.
-            embed: Also keep the final hidden state of every row.
+            look: Also pick up the hidden states at `DEPTHS`.
+
+        Returns:
+            Hidden states, shape (layers, rows, width); of no row without `look`.
 
         Raises:
             Cancelled: `cancel` was set.
@@ -386,28 +398,20 @@ class LocalModel:
             batch.pos[place] = row.position
             batch.n_seq_id[place] = 1
             batch.seq_id[place][0] = row.sequence
-            batch.logits[place] = row.output or embed
-        if embed != self._embeds:
-            # Every call makes llama.cpp lay out its graph anew, even one that changes nothing.
-            self._api.llama_set_embeddings(self._ctx, embed)
-            self._embeds = embed
+            batch.logits[place] = row.output
+        if look:
+            self._tap.open()
         status = self._api.llama_decode(self._ctx, batch)
         if status == 2 or cancel.is_set:
             raise Cancelled("Stopped.")
         if status != 0:
             raise EngineError(f"The model failed with status {status}: {self._last_words()}")
+        return self._tap.close() if look else np.zeros((len(DEPTHS), 0, self.width), dtype=np.float32)
 
     def logits(self, row: int = -1) -> NDArray[np.float32]:
         """Logits of an output row of the last pass, shape (vocabulary,); valid until the next pass."""
         pointer = self._api.llama_get_logits_ith(self._ctx, row)
         return np.ctypeslib.as_array(pointer, shape=(self.vocabulary,))
-
-    def embedding(self, row: int = -1) -> NDArray[np.float32]:
-        """Final hidden state of a row of the last pass with `embed`, shape (width,); a copy."""
-        pointer = self._api.llama_get_embeddings_ith(self._ctx, row)
-        if not pointer:
-            raise EngineError("The model gave no hidden state.")
-        return np.ctypeslib.as_array(pointer, shape=(self.width,)).copy()
 
     def close(self) -> None:
         """Free the memory; the object is of no use afterwards."""

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunewise.errors import EngineError, InputError
-from tunewise.llm import CHUNK, LocalModel, Prefix, Row
+from tunewise.layers import States
+from tunewise.llm import CHUNK, DEPTHS, LocalModel, Prefix, Row
 from tunewise.turns import CancelToken
 
 
@@ -115,7 +116,7 @@ class Session:
 
     def choose_side_by_side(
         self, texts: Sequence[str], options: Sequence[Sequence[str]]
-    ) -> tuple[list[Choice], NDArray[np.float32]]:
+    ) -> tuple[list[Choice], States]:
         """Several independent choices in one forward pass, each behind a text of its own.
 
         The texts do not see each other, and the session's own context stays as it was.
@@ -125,7 +126,7 @@ class Session:
             options: For each text, at least two options.
 
         Returns:
-            The choices, and the final hidden state at the end of each text, shape (len(texts), width).
+            The choices, and the hidden states at the end of each text, shape (layers, len(texts), width).
         """
         self._flush()
         branches = [self._model.tokenize(text) for text in texts]
@@ -147,7 +148,7 @@ class Session:
             self.rewind(here)
         return choices, states
 
-    def _outputs(self, branches: Sequence[Sequence[int]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _outputs(self, branches: Sequence[Sequence[int]]) -> tuple[States, NDArray[np.float32]]:
         """Hidden states and logits at the last token of every branch."""
         rows = [
             Row(token, self._done + offset, index + 1, output=offset == len(tokens) - 1)
@@ -156,15 +157,15 @@ class Session:
         ]
         if self._done + max(len(tokens) for tokens in branches) > self._model.context:
             raise InputError(f"The text does not fit: the context holds {self._model.context} tokens.")
-        states = np.zeros((len(branches), self._model.width), dtype=np.float32)
+        states = np.zeros((len(DEPTHS), len(branches), self._model.width), dtype=np.float32)
         logits = np.zeros((len(branches), self._model.vocabulary), dtype=np.float32)
         for start in range(0, len(rows), CHUNK):
             chunk = rows[start : start + CHUNK]
-            self._model.decode(chunk, self._cancel, embed=True)
+            found = self._model.decode(chunk, self._cancel, look=True)
             for place, row in enumerate(chunk):
                 if row.output:
                     logits[row.sequence - 1] = self._model.logits(place)
-                    states[row.sequence - 1] = self._model.embedding(place)
+                    states[:, row.sequence - 1] = found[:, place]
         self.tokens_read += len(rows)
         return states, logits
 
@@ -231,26 +232,23 @@ class Session:
                     choices[row.sequence - 1] = int(self._model.logits(place).argmax())
         return choices
 
-    def hidden(self) -> NDArray[np.float32]:
-        """Final hidden state at the last token that was read, shape (width,).
-
-        Text must have been read since the last forward pass.
-        """
+    def hidden(self) -> States:
+        """Hidden states of the text read since the last forward pass, shape (layers, tokens, width)."""
         if not self._pending:
-            raise EngineError("A hidden state needs newly read text.")
+            raise EngineError("Hidden states need newly read text.")
         tokens, self._pending = self._pending, []
-        self._evaluate(tokens, embed=True)
-        return self._model.embedding()
+        return self._evaluate(tokens, look=True)
 
     def _flush(self) -> None:
         if self._pending:
             tokens, self._pending = self._pending, []
             self._evaluate(tokens)
 
-    def _evaluate(self, tokens: Sequence[int], *, embed: bool = False) -> None:
-        self._model.evaluate(tokens, self._done, self._cancel, embed=embed)
+    def _evaluate(self, tokens: Sequence[int], *, look: bool = False) -> States:
+        states = self._model.evaluate(tokens, self._done, self._cancel, look=look)
         self._done += len(tokens)
         self.tokens_read += len(tokens)
+        return states
 
 
 class _Writer:

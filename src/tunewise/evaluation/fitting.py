@@ -19,7 +19,9 @@ from tunewise import decision, dialogue
 from tunewise.advisor import Advisor
 from tunewise.evaluation import metrics
 from tunewise.evaluation.scenarios import Scenario
+from tunewise.factors import AVERAGED
 from tunewise.heads import HeadCard, ReadOut, softmax
+from tunewise.llm import DEPTHS
 from tunewise.prompts import FactorSpec
 from tunewise.schema import Verdict
 from tunewise.session import open_session
@@ -28,14 +30,14 @@ ORDER = list(Verdict)
 FOLDS = 5
 SEEDS = (0, 1)
 """Cross-validation is repeated with these shuffles and its scores averaged."""
-STRENGTHS = (1e-4, 3e-4, 1e-3)
+STRENGTHS = (3e-4, 1e-3, 3e-3)
 """Inverse regularisation strengths tried for the verdict."""
 FACTOR_STRENGTH = 1e-3
 TOPIC_STRENGTH = 0.02
 SHEET_STRENGTH = 0.3
 ITERATIONS, TOLERANCE = 500, 1e-3
-VERDICT_STATE, EMBEDDING = 5.0, 5.0
-"""How much more the verdict's hidden state and the embedding count than a factor's hidden state."""
+VERDICT_STATE, MEANS, EMBEDDING = 5.0, 7.0, 5.0
+"""How much more the verdict's hidden state, the averaged ones and the embedding count than a factor's state."""
 LEAST = 40
 """Labelled scenarios below which a factor keeps the model's own words."""
 KEEP_EVERY = 20
@@ -50,7 +52,7 @@ class Readings:
     rows: Rows
     """Features of the verdict's read-out, shape (n, features)."""
     states: Rows
-    """Final hidden states, shape (n, factors + 1, width)."""
+    """Hidden states at the factors and at the verdict, shape (n, factors + 1, width)."""
 
 
 @dataclass(frozen=True)
@@ -118,14 +120,14 @@ def read(
         cache: Where readings are kept; an interrupted reading goes on from there.
         progress: Called with scenarios read and to be read.
     """
-    key = advisor.library.digest[:16] + advisor.model.fingerprint[:16]
+    key = advisor.library.digest[:16] + advisor.model.fingerprint[:16] + repr(DEPTHS)
     known = _known(cache, key)
     missing = [scenario.situation for scenario in scenarios if scenario.situation not in known]
     for place, text in enumerate(missing, start=1):
         with open_session(advisor.model, advisor.reader.prefix) as session:
             reading = advisor.reader.read(session, text)
         vector = advisor.embedder.encode([text])[0]
-        known[text] = decision.features(reading.states, reading.probabilities, reading.verdicts, vector)
+        known[text] = decision.features(reading.states, reading.means, reading.probabilities, reading.verdicts, vector)
         if place % KEEP_EVERY == 0 or place == len(missing):
             cache.parent.mkdir(parents=True, exist_ok=True)
             np.savez(cache, key=np.array(key), texts=np.array(list(known)), rows=np.array(list(known.values())))
@@ -197,8 +199,10 @@ def _known(cache: Path, key: str) -> dict[str, Rows]:
 
 def _weights(readings: Readings) -> Rows:
     weights = np.ones(readings.rows.shape[1], dtype=np.float32)
-    end = readings.states.shape[1] * readings.states.shape[2]
-    weights[end - readings.states.shape[2] : end] = np.sqrt(VERDICT_STATE)
+    width = readings.states.shape[2]
+    end = readings.states.shape[1] * width
+    weights[end - width : end] = np.sqrt(VERDICT_STATE)
+    weights[end : end + AVERAGED * width] = np.sqrt(MEANS)
     weights[-decision.EMBEDDING_WIDTH :] = np.sqrt(EMBEDDING)
     return weights
 
