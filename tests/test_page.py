@@ -313,7 +313,7 @@ def test_the_batch_tab_judges_a_table_and_gives_it_back(page, tmp_path):
 
 def test_the_evaluation_tab_shows_a_report_and_judges_a_sample(page):
     page.get_by_role("tab", name="Evaluation").click()
-    page.locator("#head").get_by_text("scenarios").first.wait_for(timeout=10 * SECOND)
+    page.locator("#head").get_by_text("labelled situations").first.wait_for(timeout=10 * SECOND)
     assert page.frame_locator("#report iframe").locator("h1").first.inner_text()
     page.locator("#sample-start").click()
     page.wait_for_function(

@@ -14,7 +14,10 @@ from tunewise.errors import UserError
 TYPO_RATE = 0.08
 """Share of the longer words that get a slip of the keyboard."""
 SHORTEST_TYPO = 4
+DISTURBANCES = 2
+"""How many things are done to a copy that the heads are fitted on."""
 SENTENCE = re.compile(r"(?<=[.!?。？！])\s+")
+LISTS = ("padding", "injections", "fit-asides", "fit-orders")
 Rewriting = Callable[[str, random.Random], str]
 
 
@@ -25,6 +28,10 @@ class Material:
     padding: Sequence[str]
     injections: Sequence[str]
     paraphrases: Mapping[str, str]
+    asides: Sequence[str]
+    """Remarks beside the point that the heads are fitted on; none is in `padding`, which judges them."""
+    orders: Sequence[str]
+    """Orders to the model that the heads are fitted on; none is in `injections`."""
 
     @classmethod
     def load(cls, folder: Path) -> "Material":
@@ -34,12 +41,13 @@ class Material:
             UserError: One is missing.
         """
         try:
-            texts = [(folder / name).read_text(encoding="utf-8") for name in ("padding.txt", "injections.txt")]
+            texts = [(folder / f"{name}.txt").read_text(encoding="utf-8").splitlines() for name in LISTS]
             table = (folder / "paraphrases.tsv").read_text(encoding="utf-8")
         except OSError as error:
             raise UserError(f"The material for rewritings cannot be read: {error}.") from error
         columns = [line.split("\t") for line in table.splitlines() if line]
-        return cls(texts[0].splitlines(), texts[1].splitlines(), {row[0]: row[1] for row in columns})
+        padding, injections, asides, orders = texts
+        return cls(padding, injections, {row[0]: row[1] for row in columns}, asides, orders)
 
     def rewritings(self) -> dict[str, Rewriting]:
         """Every rewriting by name."""
@@ -51,6 +59,21 @@ class Material:
             "padded": self._pad,
             "injected": self._inject,
         }
+
+    def disturb(self, text: str) -> str:
+        """A copy to fit on: two of five things are done to it, by chance that the text seeds."""
+        chance = random.Random(text)
+        for change in chance.sample([shuffled, typos, casual, self._digress, self._order], DISTURBANCES):
+            text = change(text, chance)
+        return text
+
+    def _digress(self, text: str, chance: random.Random) -> str:
+        before, after = chance.sample(list(self.asides), 2)
+        return chance.choice([f"{before} {text}", f"{text} {after}", f"{before} {text} {after}"])
+
+    def _order(self, text: str, chance: random.Random) -> str:
+        order = chance.choice(list(self.orders))
+        return chance.choice([f"{text} {order}", f"{text}\n{order}", f"{order} {text}"])
 
     def _paraphrase(self, text: str, chance: random.Random) -> str:
         pattern = re.compile(r"\b(" + "|".join(map(re.escape, self.paraphrases)) + r")\b", re.I)
