@@ -36,14 +36,15 @@ class Places:
 def fit(advisor: Advisor, files: Sequence[Path], data: Path, out: Path) -> None:
     """Fit the heads on everything but the test split, save them and print what they are worth."""
     scenarios = [scenario for scenario in labelled.read(files) if scenario.split != "test"]
+    copies = fitting.disturbed(scenarios, Material.load(data / "robustness"))
     advisor.load()
     with _bar("Reading scenarios") as progress:
-        readings = fitting.read(advisor, scenarios, data / "runs" / "features.npz", progress)
+        readings = fitting.read(advisor, [*scenarios, *copies], data / "runs" / "features.npz", progress)
     with Console(stderr=True).status("Fitting"):
-        fitted = fitting.fit(advisor, scenarios, readings, data / "routing")
+        fitted = fitting.fit(advisor, scenarios, copies, readings, data / "routing")
         heads.save(out, fitted.card, fitted.readouts)
     console = Console()
-    console.print(f"Fitted on {len(scenarios)} scenarios; out of fold:")
+    console.print(f"Fitted on {len(scenarios)} scenarios and {len(copies)} disturbed copies; out of fold:")
     for name, value in fitted.card.out_of_fold.items():
         console.print(f"  {name:24} {value}", highlight=False)
     for count, (strict, fair) in fitted.curve.items():

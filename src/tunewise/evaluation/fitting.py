@@ -7,6 +7,7 @@ coordinates as there are scenarios instead of 20,000, and a fold of cross-valida
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sklearn.model_selection import GroupKFold, StratifiedKFold
 from tunewise import decision, dialogue
 from tunewise.advisor import Advisor
 from tunewise.evaluation import metrics
+from tunewise.evaluation.rewriting import Material
 from tunewise.evaluation.scenarios import Scenario
 from tunewise.factors import AVERAGED
 from tunewise.heads import HeadCard, ReadOut, softmax
@@ -40,6 +42,9 @@ VERDICT_STATE, MEANS, EMBEDDING = 5.0, 7.0, 5.0
 """How much more the verdict's hidden state, the averaged ones and the embedding count than a factor's state."""
 LEAST = 40
 """Labelled scenarios below which a factor keeps the model's own words."""
+DISTURBED = 0.5
+"""Share of the scenarios of which a disturbed copy is fitted on too, so that a verdict stands under small talk,
+slips of the keyboard and orders to the model."""
 KEEP_EVERY = 20
 Rows = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -137,29 +142,40 @@ def read(
     return Readings(rows, rows[:, :width].reshape(len(rows), -1, advisor.model.width))
 
 
-def fit(advisor: Advisor, scenarios: Sequence[Scenario], readings: Readings, routing: Path) -> Fitted:
+def disturbed(scenarios: Sequence[Scenario], material: Material) -> list[Scenario]:
+    """Copies of some of the scenarios, in another wording that changes nothing; ids and labels stay."""
+    some = [item for item in scenarios if sha256(item.id.encode()).digest()[0] < DISTURBED * 256]
+    return [item.model_copy(update={"situation": material.disturb(item.situation)}) for item in some]
+
+
+def fit(
+    advisor: Advisor, scenarios: Sequence[Scenario], copies: Sequence[Scenario], readings: Readings, routing: Path
+) -> Fitted:
     """Fit every read-out and judge it by cross-validation grouped by family.
 
     Args:
         advisor: Holds model, prompts, index and embedder.
-        scenarios: Labelled; none of a test split.
-        readings: Of the scenarios.
+        scenarios: n, labelled; none of a test split.
+        copies: Disturbed ones, fitted on as well; no figure but `flips` counts them.
+        readings: Of the scenarios and, after them, of the copies.
         routing: Folder with `off-topic.txt` and `questions.txt`.
     """
-    labels = np.array([ORDER.index(scenario.verdict) for scenario in scenarios])
-    groups = np.array([scenario.family for scenario in scenarios])
+    count, every = len(scenarios), [*scenarios, *copies]
+    labels = np.array([ORDER.index(scenario.verdict) for scenario in every])
+    groups = np.array([scenario.family for scenario in every])
     space = Space.of(readings.rows, _weights(readings))
     folds = {strength: _out_of_fold(space.coordinates, labels, groups, strength) for strength in STRENGTHS}
-    strength = min(folds, key=lambda item: _tempered_loss(folds[item], labels)[0])
-    _, temperature = _tempered_loss(folds[strength], labels)
+    strength = min(folds, key=lambda item: _tempered_loss(folds[item][:count], labels[:count])[0])
+    _, temperature = _tempered_loss(folds[strength][:count], labels[:count])
     model = _classifier(strength).fit(space.coordinates, labels)
-    factors, accuracy = _fit_factors(advisor.library.factors, readings.states, scenarios)
+    factors, accuracy = _fit_factors(advisor.library.factors, readings.states, every, count)
     topic, routing_errors = _fit_topic(advisor, scenarios, routing)
     card = HeadCard(
         model_sha256=advisor.model.fingerprint,
         prompts=advisor.library.digest,
         scenarios=len(scenarios),
-        out_of_fold=figures(folds[strength], scenarios, temperature)
+        out_of_fold=figures(folds[strength][:count], scenarios, temperature)
+        | {"flips": _flips(folds[strength], every, count), "copies": len(copies)}
         | {"strength": strength, "temperature": round(temperature, 3)}
         | {f"factor {name}": value for name, value in accuracy.items()}
         | routing_errors,
@@ -169,7 +185,7 @@ def fit(advisor: Advisor, scenarios: Sequence[Scenario], readings: Readings, rou
         "topic": topic,
         "sheet": _fit_sheet(advisor.library.factors, scenarios),
     } | factors
-    return Fitted(card, readouts, dict(_learning_curve(space.coordinates, scenarios, strength)))
+    return Fitted(card, readouts, dict(_learning_curve(space.coordinates, every, count, strength)))
 
 
 def figures(scores: Floats, scenarios: Sequence[Scenario], temperature: float) -> dict[str, float]:
@@ -186,6 +202,13 @@ def figures(scores: Floats, scenarios: Sequence[Scenario], temperature: float) -
         "ece": round(metrics.expected_calibration_error(chances, labels), 3),
         "log_loss": round(metrics.log_loss(chances, labels), 3),
     }
+
+
+def _flips(scores: Floats, every: Sequence[Scenario], count: int) -> float:
+    """Share of the copies, which stand from `count` on, that are judged otherwise than their scenario."""
+    guess = dict(zip([scenario.id for scenario in every[:count]], scores[:count].argmax(axis=1), strict=True))
+    copies = zip(every[count:], scores[count:].argmax(axis=1), strict=True)
+    return round(float(np.mean([guess[scenario.id] != verdict for scenario, verdict in copies])), 3)
 
 
 def _known(cache: Path, key: str) -> dict[str, Rows]:
@@ -242,11 +265,11 @@ def _tempered_loss(scores: Floats, labels: NDArray[Any]) -> tuple[float, float]:
 
 
 def _learning_curve(
-    rows: Floats, scenarios: Sequence[Scenario], strength: float
+    rows: Floats, every: Sequence[Scenario], count: int, strength: float
 ) -> Iterator[tuple[int, tuple[float, float]]]:
-    """Accuracy when each fold is fitted on only a part of its families."""
-    labels = np.array([ORDER.index(scenario.verdict) for scenario in scenarios])
-    groups = np.array([scenario.family for scenario in scenarios])
+    """Accuracy on the first `count`, without the copies, when each fold is fitted on a part of its families."""
+    labels = np.array([ORDER.index(scenario.verdict) for scenario in every])
+    groups = np.array([scenario.family for scenario in every])
     chance = np.random.default_rng(0)
     for share in (0.125, 0.25, 0.5, 1.0):
         scores, used = np.zeros((len(rows), len(ORDER))), []
@@ -254,15 +277,18 @@ def _learning_curve(
             families = chance.permutation(np.unique(groups[train]))
             some = train[np.isin(groups[train], families[: max(int(len(families) * share), 8)])]
             scores[test] = _log_odds(_classifier(strength).fit(rows[some], labels[some]), rows[test], len(ORDER))
-            used.append(len(some))
-        found = figures(scores, scenarios, 1.0)
+            used.append(int((some < count).sum()))
+        found = figures(scores[:count], every[:count], 1.0)
         yield int(np.mean(used)), (found["strict"], found["fair"])
 
 
 def _fit_factors(
-    specs: Sequence[FactorSpec], states: Rows, scenarios: Sequence[Scenario]
+    specs: Sequence[FactorSpec], states: Rows, scenarios: Sequence[Scenario], count: int
 ) -> tuple[dict[str, ReadOut], dict[str, float]]:
-    """A read-out for each factor with enough labels; what a scenario leaves out counts as unstated."""
+    """A read-out for each factor with enough labels, and its accuracy on the first `count` scenarios.
+
+    What a scenario leaves out counts as unstated.
+    """
     readouts, accuracy = {}, {}
     for place, spec in enumerate(specs):
         names = [level.name for level in spec.levels]
@@ -277,7 +303,8 @@ def _fit_factors(
         right: list[bool] = []
         for train, test in GroupKFold(FOLDS, shuffle=True, random_state=0).split(rows, labels, groups):
             model = _classifier(FACTOR_STRENGTH).fit(rows[train], labels[train])
-            right += (model.predict(rows[test]) == labels[test]).tolist()
+            own = [row for row in test if kept[row] < count]
+            right += (model.predict(rows[own]) == labels[own]).tolist()
         readouts[spec.name] = space.read_out(_classifier(FACTOR_STRENGTH).fit(rows, labels), len(names))
         accuracy[spec.name] = round(float(np.mean(right)), 3)
     return readouts, accuracy
