@@ -1,6 +1,5 @@
 """The evaluation suite: figures against worked cases, runs that resume, the command with the real model."""
 
-import json
 import random
 
 import numpy as np
@@ -134,25 +133,39 @@ def test_a_situation_cannot_write_html_into_the_report(run, some, tmp_path):
     assert "<script>alert" not in page and "&lt;script&gt;" in page
 
 
-def test_the_command_judges_compares_and_gates(tunewise, tmp_path):
+def test_the_shipped_head_is_no_worse_than_the_stored_baseline(tunewise, tmp_path):
+    """The gate: a stratified sample with the real model, question by question against `evals/gate`."""
     run = tmp_path / "run"
     done = tunewise(
-        "eval", "--split", "dev", "--sample", "6", "--answers", "1", "--rewritten", "0", "--run", str(run), cwd=ROOT
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    assert {"summary.json", "report.md", "report.html"} <= {path.name for path in run.iterdir()}
-    assert b"Tunewise" in done.stdout
-    right = tmp_path / "right"
-    right.mkdir()
-    labels = {scenario.id: scenario.verdict for scenario in labelled.read(FILES)}
-    rows = [json.loads(line) for line in (run / runs.RECORDS).read_text().splitlines() if line]
-    lines = [json.dumps(row | {"verdict": labels[row["scenario"]]}) for row in rows if row["kind"] == "judged"]
-    (right / runs.RECORDS).write_text("\n".join(lines))
-    again = tunewise(
-        "eval", "--split", "dev", "--sample", "6", "--answers", "1", "--rewritten", "0", "--run", str(run),
-        "--against", str(right), cwd=ROOT,
+        "eval", "--split", "dev", "--sample", "48", "--answers", "2", "--rewritten", "0", "--plain", "1",
+        "--run", str(run), "--against", "evals/gate", cwd=ROOT, timeout=550,
     )  # fmt: skip
-    assert b"6 questions" in b" ".join(again.stdout.split()) and again.returncode == 0
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+    assert b"48 questions" in b" ".join(done.stdout.split())
+    assert {"summary.json", "report.md", "report.html"} <= {path.name for path in run.iterdir()}
+    assert report.load(run).breaches == [] and report.load(run).failed == 0
+
+
+def test_a_significant_loss_exits_with_1(tunewise, tmp_path):
+    """Against a made-up run that was always right, a run of nothing but errors must fail the gate."""
+    some = runs.spread(labelled.read(FILES, "dev"), 12)
+    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    for folder, offset in ((right, 0), (wrong, 1)):
+        folder.mkdir()
+        guesses = [list(Verdict)[(list(Verdict).index(s.verdict) + offset) % 4] for s in some]
+        records = [
+            runs.Record(
+                kind="judged", scenario=s.id, verdict=v, probabilities={x: float(x is v) for x in Verdict}
+            ).model_dump_json()
+            for s, v in zip(some, guesses, strict=True)
+        ]
+        (folder / runs.RECORDS).write_text("\n".join(records) + "\n")
+    done = tunewise(
+        "eval", "--split", "dev", "--sample", "12", "--answers", "0", "--rewritten", "0", "--plain", "0",
+        "--run", str(wrong), "--against", str(right), cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr.decode()
+    assert b"12 questions" in b" ".join(done.stdout.split())
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,9 @@ class Advisor(Parts):
         found = dict(reading.probabilities)
         for place, name in enumerate(reading.probabilities):
             if name in self.heads.factors:
-                found[name] = self.heads.factors[name].probabilities(reading.states[place])
+                found[name] = self.heads.factors[name].probabilities(
+                    decision.factor_features(reading.states[place], reading.pooled)
+                )
         return found
 
     def _log_odds(self, text: str, reading: Reading, factors: Sequence[Factor]) -> NDArray[np.float64]:
@@ -286,7 +288,7 @@ class Advisor(Parts):
             return np.log(np.asarray(decision.tempered(reading.verdicts, factors)) + 1e-12)
         vector = self.embedder.encode([text])[0]
         return self.heads.verdict.log_odds(
-            decision.features(reading.states, reading.means, reading.probabilities, reading.verdicts, vector)
+            decision.features(reading.states, reading.pooled, reading.probabilities, reading.verdicts, vector)
         )
 
     def _decide(self, decider: Decider, factors: Sequence[Factor]) -> VerdictEvent:

@@ -353,6 +353,7 @@ def evaluate(
     sample: Annotated[int | None, typer.Option(min=1, help="Judge only so many, spread over the verdicts.")] = None,
     answers: Annotated[int, typer.Option(min=0, help="How many get a whole answer, with reasons.")] = 40,
     rewritten: Annotated[int, typer.Option(min=0, help="How many are also judged in six rewritings.")] = 60,
+    plain: Annotated[int, typer.Option(min=0, help="How many a plain prompt judges too; 17 seconds each.")] = 100,
     small: Annotated[int, typer.Option(min=0, help="How many the 0.5B model judges too.")] = 0,
     against: Annotated[
         Path | None, typer.Option(help="An earlier run: compare question by question, exit 1 on a significant loss.")
@@ -372,7 +373,7 @@ def evaluate(
         worse = commands.evaluate(
             advisor,
             commands.chosen(_scenario_files(files), split, sample),
-            Plan(rewritten=rewritten, answered=answers, small=small),
+            Plan(rewritten=rewritten, answered=answers, plain=plain, small=small),
             commands.Places(data=DATA, run=run or DATA / "runs" / split, against=against),
             fresh=fresh,
         )

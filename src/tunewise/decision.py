@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tunewise.heads import AVERAGED
 from tunewise.prompts import FactorSpec
 from tunewise.schema import Factor, Method, Verdict
 
@@ -27,7 +28,7 @@ WORTH_ASKING = ("task", "input", "gap", "labels", "base", "baseline", "change", 
 
 def features(
     states: NDArray[np.float32],
-    means: NDArray[np.float32],
+    pooled: NDArray[np.float32],
     probabilities: Mapping[str, Sequence[float]],
     verdicts: Sequence[float],
     embedding: NDArray[np.float32],
@@ -36,14 +37,24 @@ def features(
 
     Args:
         states: Hidden states at the factors and at the verdict, shape (factors + 1, width).
-        means: Hidden states averaged over the situation, shape (layers, width).
+        pooled: Hidden states pooled over the situation, shape (heads.POOLED, width).
         probabilities: For each factor, the model's own probability of each level.
         verdicts: Probability of each verdict in the model's own words.
         embedding: Sentence embedding of the situation, shape (384,).
     """
     sheet = [value for levels in probabilities.values() for value in levels]
     logs = np.log(np.asarray([*sheet, *verdicts], dtype=np.float32) + 1e-6)
-    return np.concatenate([states.ravel(), means.ravel(), logs, embedding]).astype(np.float32)
+    return np.concatenate([states.ravel(), pooled.ravel(), logs, embedding]).astype(np.float32)
+
+
+def factor_features(state: NDArray[np.float32], pooled: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Features of a factor's read-out: its own hidden state, and the situation's averaged ones.
+
+    Args:
+        state: Hidden state at the factor, shape (width,).
+        pooled: Hidden states pooled over the situation, shape (heads.POOLED, width).
+    """
+    return np.concatenate([state, pooled[:AVERAGED].ravel()]).astype(np.float32)
 
 
 def one_hot(specs: Sequence[FactorSpec], levels: Mapping[str, str]) -> NDArray[np.float32]:

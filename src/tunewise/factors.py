@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunewise.embedding import Embedder
+from tunewise.heads import AVERAGED, SPREAD
 from tunewise.llm import HOLE, LocalModel, Prefix
 from tunewise.prompts import PHRASES, STRATEGY, Example, FactorSpec, PromptLibrary, reason_lead, verdict_line
 from tunewise.schema import Factor
@@ -17,11 +18,9 @@ REASONED = 3
 """Every so many worked examples, one also shows a reason; all of them would cost 900 tokens."""
 CLAUSE = re.compile(r"[^.!?;,\n()]+(?:[.,](?=\d)[^.!?;,\n()]+)*")
 JOIN = re.compile(r"\s+(?:and|but|so|because|while|und|aber|et|mais|y|pero)\s+")
-AVERAGED = 3
-"""Layers of `llm.DEPTHS`, from the first, whose states are averaged over the situation."""
 SHORTEST, LONGEST = 2, 24
 """Words of a clause that may be quoted."""
-UNQUOTED = 0.8
+UNQUOTED = 0.5
 """Probability below which a level that no clause supports is shown as not stated."""
 CUE_WEIGHT = 0.22
 FLOOR = 0.34
@@ -38,8 +37,9 @@ class Reading:
     """Probability of each verdict, in the order of `Verdict`, as the model itself words it."""
     states: NDArray[np.float32]
     """Hidden states, shape (factors + 1, width): one a factor, the last at the verdict."""
-    means: NDArray[np.float32]
-    """Hidden states averaged over the situation, shape (AVERAGED, width)."""
+    pooled: NDArray[np.float32]
+    """Mean and standard deviation of hidden states over the situation, shape (POOLED, width): statistics
+    pooling as for speakers' voices (Snyder et al. 2018, "X-vectors")."""
 
 
 class SheetReader:
@@ -72,7 +72,8 @@ class SheetReader:
         names = [factor.name for factor in self.factors]
         # A factor is read best at three quarters of the depth, the verdict and the text somewhat earlier.
         chosen = np.concatenate([states[-1, :-1], states[-2, -1:]])
-        return Reading(dict(zip(names, levels, strict=True)), verdict, chosen, read[:AVERAGED].mean(axis=1))
+        pooled = np.concatenate([read[AVERAGED].mean(axis=1), read[SPREAD].std(axis=1)])
+        return Reading(dict(zip(names, levels, strict=True)), verdict, chosen, pooled)
 
 
 def sheet(

@@ -21,8 +21,7 @@ from tunewise.advisor import Advisor
 from tunewise.evaluation import metrics
 from tunewise.evaluation.rewriting import Material
 from tunewise.evaluation.scenarios import Scenario
-from tunewise.factors import AVERAGED
-from tunewise.heads import HeadCard, ReadOut, softmax
+from tunewise.heads import AVERAGED, POOLED, HeadCard, ReadOut, softmax
 from tunewise.llm import DEPTHS
 from tunewise.prompts import FactorSpec
 from tunewise.schema import Verdict
@@ -38,8 +37,10 @@ FACTOR_STRENGTH = 1e-3
 TOPIC_STRENGTH = 0.02
 SHEET_STRENGTH = 0.3
 ITERATIONS, TOLERANCE = 500, 1e-3
-VERDICT_STATE, MEANS, EMBEDDING = 5.0, 7.0, 5.0
-"""How much more the verdict's hidden state, the averaged ones and the embedding count than a factor's state."""
+VERDICT_STATE, MEANS, SPREADS, EMBEDDING = 5.0, 7.0, 5.0, 5.0
+"""How much more the verdict's hidden state, the pooled ones and the embedding count than a factor's state."""
+OWN_STATE = 5.0
+"""How much more its own hidden state counts for a factor than the averaged ones."""
 LEAST = 40
 """Labelled scenarios below which a factor keeps the model's own words."""
 DISTURBED = 0.5
@@ -58,6 +59,8 @@ class Readings:
     """Features of the verdict's read-out, shape (n, features)."""
     states: Rows
     """Hidden states at the factors and at the verdict, shape (n, factors + 1, width)."""
+    pooled: Rows
+    """Hidden states pooled over the situation, shape (n, POOLED, width)."""
 
 
 @dataclass(frozen=True)
@@ -132,14 +135,15 @@ def read(
         with open_session(advisor.model, advisor.reader.prefix) as session:
             reading = advisor.reader.read(session, text)
         vector = advisor.embedder.encode([text])[0]
-        known[text] = decision.features(reading.states, reading.means, reading.probabilities, reading.verdicts, vector)
+        known[text] = decision.features(reading.states, reading.pooled, reading.probabilities, reading.verdicts, vector)
         if place % KEEP_EVERY == 0 or place == len(missing):
             cache.parent.mkdir(parents=True, exist_ok=True)
             np.savez(cache, key=np.array(key), texts=np.array(list(known)), rows=np.array(list(known.values())))
         progress(place, len(missing))
     rows = np.array([known[scenario.situation] for scenario in scenarios], dtype=np.float32)
-    width = advisor.model.width * (len(advisor.library.factors) + 1)
-    return Readings(rows, rows[:, :width].reshape(len(rows), -1, advisor.model.width))
+    width, count = advisor.model.width, len(advisor.library.factors) + 1
+    states = rows[:, : (count + POOLED) * width].reshape(len(rows), -1, width)
+    return Readings(rows, states[:, :count], states[:, count:])
 
 
 def disturbed(scenarios: Sequence[Scenario], material: Material) -> list[Scenario]:
@@ -168,7 +172,7 @@ def fit(
     strength = min(folds, key=lambda item: _tempered_loss(folds[item][:count], labels[:count])[0])
     _, temperature = _tempered_loss(folds[strength][:count], labels[:count])
     model = _classifier(strength).fit(space.coordinates, labels)
-    factors, accuracy = _fit_factors(advisor.library.factors, readings.states, every, count)
+    factors, accuracy = _fit_factors(advisor.library.factors, readings, every, count)
     topic, routing_errors = _fit_topic(advisor, scenarios, routing)
     card = HeadCard(
         model_sha256=advisor.model.fingerprint,
@@ -225,8 +229,17 @@ def _weights(readings: Readings) -> Rows:
     width = readings.states.shape[2]
     end = readings.states.shape[1] * width
     weights[end - width : end] = np.sqrt(VERDICT_STATE)
-    weights[end : end + AVERAGED * width] = np.sqrt(MEANS)
+    means = end + AVERAGED.stop * width
+    weights[end:means] = np.sqrt(MEANS)
+    weights[means : end + POOLED * width] = np.sqrt(SPREADS)
     weights[-decision.EMBEDDING_WIDTH :] = np.sqrt(EMBEDDING)
+    return weights
+
+
+def _own_state(readings: Readings) -> Rows:
+    width = readings.states.shape[2]
+    weights = np.ones(width * (1 + AVERAGED.stop), dtype=np.float32)
+    weights[:width] = np.sqrt(OWN_STATE)
     return weights
 
 
@@ -283,7 +296,7 @@ def _learning_curve(
 
 
 def _fit_factors(
-    specs: Sequence[FactorSpec], states: Rows, scenarios: Sequence[Scenario], count: int
+    specs: Sequence[FactorSpec], readings: Readings, scenarios: Sequence[Scenario], count: int
 ) -> tuple[dict[str, ReadOut], dict[str, float]]:
     """A read-out for each factor with enough labels, and its accuracy on the first `count` scenarios.
 
@@ -298,7 +311,8 @@ def _fit_factors(
         if len(kept) < LEAST or len(set(labels)) < 2:
             continue
         groups = np.array([scenarios[row].family for row in kept])
-        space = Space.of(states[kept, place])
+        pairs = zip(readings.states[kept, place], readings.pooled[kept], strict=True)
+        space = Space.of(np.array([decision.factor_features(*pair) for pair in pairs]), _own_state(readings))
         rows = space.coordinates
         right: list[bool] = []
         for train, test in GroupKFold(FOLDS, shuffle=True, random_state=0).split(rows, labels, groups):
