@@ -45,6 +45,14 @@ def test_families_stand_on_one_side_of_a_split(scenarios):
     assert [family for family, splits in sides.items() if len(splits) > 1] == []
 
 
+def test_no_work_or_thread_is_told_on_both_sides_of_the_test_split(scenarios):
+    sides = defaultdict(set)
+    for scenario in scenarios:
+        for work in labelled.works(scenario.source):
+            sides[work].add(scenario.split == "test")
+    assert [work for work, splits in sides.items() if len(splits) > 1] == []
+
+
 def test_no_near_twin_straddles_a_split(scenarios, vectors):
     splits = np.array([scenario.split for scenario in scenarios])
     close = np.triu(vectors @ vectors.T, 1) > labelled.NEAR_TWIN

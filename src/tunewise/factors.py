@@ -72,7 +72,7 @@ class SheetReader:
         names = [factor.name for factor in self.factors]
         # A factor is read best at three quarters of the depth, the verdict and the text somewhat earlier.
         chosen = np.concatenate([states[-1, :-1], states[-2, -1:]])
-        pooled = np.concatenate([read[AVERAGED].mean(axis=1), read[SPREAD].std(axis=1)])
+        pooled = np.concatenate([read[:AVERAGED].mean(axis=1), read[SPREAD].std(axis=1)])
         return Reading(dict(zip(names, levels, strict=True)), verdict, chosen, pooled)
 
 

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from tunewise.errors import ArtifactError
 from tunewise.schema import Value
 
-AVERAGED, SPREAD = slice(0, 3), slice(1, 3)
-"""Layers of `llm.DEPTHS` of whose states the mean and the standard deviation over the situation are taken."""
+AVERAGED, SPREAD = 3, slice(1, 3)
+"""Layers of `llm.DEPTHS` of whose states the mean over the situation is taken, from the first, and the
+standard deviation."""
 POOLED = 5
 """How many states these give."""
 

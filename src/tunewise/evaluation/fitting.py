@@ -229,7 +229,7 @@ def _weights(readings: Readings) -> Rows:
     width = readings.states.shape[2]
     end = readings.states.shape[1] * width
     weights[end - width : end] = np.sqrt(VERDICT_STATE)
-    means = end + AVERAGED.stop * width
+    means = end + AVERAGED * width
     weights[end:means] = np.sqrt(MEANS)
     weights[means : end + POOLED * width] = np.sqrt(SPREADS)
     weights[-decision.EMBEDDING_WIDTH :] = np.sqrt(EMBEDDING)
@@ -238,7 +238,7 @@ def _weights(readings: Readings) -> Rows:
 
 def _own_state(readings: Readings) -> Rows:
     width = readings.states.shape[2]
-    weights = np.ones(width * (1 + AVERAGED.stop), dtype=np.float32)
+    weights = np.ones(width * (1 + AVERAGED), dtype=np.float32)
     weights[:width] = np.sqrt(OWN_STATE)
     return weights
 

@@ -4,6 +4,7 @@ A file holds one JSON object a line. `evals/scenarios/README.md` is the data car
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,12 @@ from tunewise.schema import Method, Value, Verdict
 Split = Literal["fit", "dev", "test"]
 NEAR_TWIN = 0.86
 """Cosine of two situations from which they must not stand on both sides of a split."""
+
+ARXIV = re.compile(r"arXiv:?\s*(\d{4}\.\d{4,5})", re.I)
+ADDRESS = re.compile(r"https?://[^\s),;]+")
+NAMED = re.compile(r"real:\s*(?P<name>[A-Z][\w+. -]{2,40}?)\s*\(")
+"""The project at the head of a source such as `real: Ditto (Li et al. 2020) …`."""
+UNNAMED = frozenset({"recurring question", "recurring issue pattern"})
 
 
 class Scenario(Value):
@@ -99,8 +106,20 @@ def read(files: Iterable[Path], split: Split | None = None) -> list[Scenario]:
     return [scenario for scenario in found if split is None or scenario.split == split]
 
 
+def works(source: str) -> frozenset[str]:
+    """Names of the works and threads that a source cites: arXiv ids, addresses, and the project it names first.
+
+    Two scenarios drawn from one work share its facts even where no sentence of theirs is alike.
+    """
+    found = set(ARXIV.findall(source)) | set(ADDRESS.findall(source))
+    named = NAMED.match(source)
+    if named and named["name"].casefold() not in UNNAMED:
+        found.add(named["name"].casefold())
+    return frozenset(found)
+
+
 def clusters(scenarios: Sequence[Scenario], vectors: NDArray[np.float32]) -> list[int]:
-    """Groups that must stay on one side of a split: families joined with near-twins.
+    """Groups that must stay on one side of a split: families joined with near-twins and with shared works.
 
     Args:
         scenarios: n of them.
@@ -119,7 +138,8 @@ def clusters(scenarios: Sequence[Scenario], vectors: NDArray[np.float32]) -> lis
 
     first: dict[str, int] = {}
     for place, scenario in enumerate(scenarios):
-        parent[root(place)] = root(first.setdefault(scenario.family, place))
+        for name in (scenario.family, *works(scenario.source)):
+            parent[root(place)] = root(first.setdefault(name, place))
     for left, right in zip(*np.where(np.triu(vectors @ vectors.T, 1) > NEAR_TWIN), strict=True):
         parent[root(int(left))] = root(int(right))
     return [root(place) for place in range(len(scenarios))]
