@@ -41,6 +41,8 @@ VERDICT_STATE, MEANS, SPREADS, EMBEDDING = 5.0, 7.0, 5.0, 5.0
 """How much more the verdict's hidden state, the pooled ones and the embedding count than a factor's state."""
 OWN_STATE = 5.0
 """How much more its own hidden state counts for a factor than the averaged ones."""
+RANK = 600
+"""Most coordinates of a fit: the directions of least variance, which the penalty silences anyway, cost minutes."""
 LEAST = 40
 """Labelled scenarios below which a factor keeps the model's own words."""
 DISTURBED = 0.5
@@ -86,7 +88,7 @@ class Space:
             scale = scale / weights
         standard = (rows - mean) / scale
         squares, basis = np.linalg.eigh((standard @ standard.T).astype(np.float64))
-        kept = squares > squares[-1] * 1e-6
+        kept = squares > max(squares[-1] * 1e-6, squares[-min(RANK, len(squares))])
         return cls(mean, scale, standard, basis[:, kept], np.sqrt(squares[kept]))
 
     @property
