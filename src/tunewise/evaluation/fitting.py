@@ -29,9 +29,9 @@ from tunewise.session import open_session
 
 ORDER = list(Verdict)
 FOLDS = 5
-SEEDS = (0, 1)
+SEEDS = (0,)
 """Cross-validation is repeated with these shuffles and its scores averaged."""
-STRENGTHS = (3e-4, 1e-3, 3e-3)
+STRENGTHS = (1e-4, 3e-4, 1e-3)
 """Inverse regularisation strengths tried for the verdict."""
 FACTOR_STRENGTH = 1e-3
 TOPIC_STRENGTH = 0.02
@@ -41,8 +41,8 @@ VERDICT_STATE, MEANS, SPREADS, EMBEDDING = 5.0, 7.0, 5.0, 5.0
 """How much more the verdict's hidden state, the pooled ones and the embedding count than a factor's state."""
 OWN_STATE = 5.0
 """How much more its own hidden state counts for a factor than the averaged ones."""
-RANK = 600
-"""Most coordinates of a fit: the directions of least variance, which the penalty silences anyway, cost minutes."""
+FACTOR_RANK = 600
+"""Most coordinates of a factor's fit: the directions of least variance cost minutes and give a point at most."""
 LEAST = 40
 """Labelled scenarios below which a factor keeps the model's own words."""
 DISTURBED = 0.5
@@ -81,14 +81,17 @@ class Space:
     lengths: Floats
 
     @classmethod
-    def of(cls, rows: Rows, weights: Rows | None = None) -> "Space":
-        """Standardise rows of shape (n, features), each feature multiplied by its weight."""
+    def of(cls, rows: Rows, weights: Rows | None = None, rank: int | None = None) -> "Space":
+        """Standardise rows of shape (n, features), each feature multiplied by its weight.
+
+        Of the coordinates, the `rank` of most variance are kept; all where None.
+        """
         mean, scale = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-3)
         if weights is not None:
             scale = scale / weights
         standard = (rows - mean) / scale
         squares, basis = np.linalg.eigh((standard @ standard.T).astype(np.float64))
-        kept = squares > max(squares[-1] * 1e-6, squares[-min(RANK, len(squares))])
+        kept = squares > max(squares[-1] * 1e-6, squares[-min(rank or len(squares), len(squares))])
         return cls(mean, scale, standard, basis[:, kept], np.sqrt(squares[kept]))
 
     @property
@@ -314,7 +317,8 @@ def _fit_factors(
             continue
         groups = np.array([scenarios[row].family for row in kept])
         pairs = zip(readings.states[kept, place], readings.pooled[kept], strict=True)
-        space = Space.of(np.array([decision.factor_features(*pair) for pair in pairs]), _own_state(readings))
+        features = np.array([decision.factor_features(*pair) for pair in pairs])
+        space = Space.of(features, _own_state(readings), FACTOR_RANK)
         rows = space.coordinates
         right: list[bool] = []
         for train, test in GroupKFold(FOLDS, shuffle=True, random_state=0).split(rows, labels, groups):
