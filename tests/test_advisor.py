@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from tests.conftest import ROOT
-from tunewise import Advice, Advisor, Answer, Verdict, grounding
+from tunewise import Advice, Advisor, Answer, Verdict, grounding, render
 from tunewise.errors import Cancelled, CorpusError, InputError, TunewiseError
 from tunewise.schema import DoneEvent, VerdictEvent
 from tunewise.turns import CancelToken
@@ -69,6 +69,23 @@ def test_quotations_stand_in_their_files(answers):
 
 def test_an_injected_instruction_does_not_decide(answers):
     assert answers[5].verdict is not Verdict.TRAIN_FROM_SCRATCH
+
+
+def test_a_decision_record_holds_all_of_it_and_is_the_same_every_time(advisor, answers):
+    for advice in answers:
+        record = render.decision_record(advice)
+        assert advice.verdict.label in record and advice.provenance.model_sha256 in record
+        assert all(step.text.split(":")[0] in record for step in advice.plan)
+        assert all(line.strip() in record for line in render.escape(advice.situation).splitlines())
+        assert "<|im_end|>" not in record
+    assert render.decision_record(advisor.ask(XRAYS)) == render.decision_record(answers[0])
+
+
+def test_advice_says_how_what_else_and_what_next(answers):
+    for advice in answers:
+        assert 3 <= len(advice.plan) <= 6
+        assert bool(advice.alternatives) == (advice.method is not None)
+        assert advice.method not in {other.method for other in advice.alternatives}
 
 
 def test_the_same_question_has_the_same_answer(advisor, answers):

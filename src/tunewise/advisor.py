@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunewise import decision, dialogue, generation, outlook
+from tunewise.counsel import counsel
 from tunewise.errors import InputError, UserError
 from tunewise.estimation import calculator
 from tunewise.factors import Reading, correct, sheet
@@ -241,7 +242,7 @@ class Advisor(Parts):
             log_odds=np.log(np.asarray(decider.probabilities(corrections)) + 1e-12),
             levels={factor.name: factor.level for factor in factors},
         )
-        decided = self._decide(decider, factors)
+        decided = self._decide(text, decider, factors)
         clock.parts["verdict"] = clock.elapsed
         return factors, decided, self._outlook(decider, decided, factors, expected)
 
@@ -291,7 +292,7 @@ class Advisor(Parts):
             decision.features(reading.states, reading.pooled, reading.probabilities, reading.verdicts, vector)
         )
 
-    def _decide(self, decider: Decider, factors: Sequence[Factor]) -> VerdictEvent:
+    def _decide(self, text: str, decider: Decider, factors: Sequence[Factor]) -> VerdictEvent:
         shares = decider.probabilities()
         probabilities = dict(zip(Verdict, shares, strict=True))
         verdict = decision.verdict_of(shares)
@@ -299,7 +300,7 @@ class Advisor(Parts):
             verdict=verdict,
             confidence=probabilities[verdict],
             probabilities=probabilities,
-            method=decision.method(verdict, factors),
+            method=decision.method(verdict, factors, text),
             notes=decision.notes(verdict, probabilities, factors, calibrated=self.heads is not None),
         )
 
@@ -372,6 +373,7 @@ class Advisor(Parts):
             question=prospects.question,
             notes=decided.notes,
             estimates=calculator.for_advice(decided.method, level.get("input", ""), text),
+            **dict(counsel(decided.verdict, level, text, self.index.corpus.by_id)),
             timings=clock.timings(),
             provenance=self._provenance(),
         )
@@ -389,13 +391,12 @@ class Advisor(Parts):
     def _figures(self, text: str, calculation: calculator.Calculation, clock: Clock) -> Iterator[Event]:
         """A calculation question, answered by formulas alone."""
         with clock.part("retrieve"):
-            known = {fact.id: fact for fact in self.index.corpus.facts}
+            known = self.index.corpus.by_id
             facts = [known[name] for name in calculation.facts if name in known]
             facts = facts or [hit.fact for hit in self.index.search(text, 1)]
         evidence = tuple(Evidence.of(fact) for fact in facts)
         yield EvidenceEvent(evidence=evidence)
-        numbers = "".join(f"[{place}]" for place in range(1, len(evidence) + 1))
-        spoken = f"{calculation.sentence} {numbers}"
+        spoken = f"{calculation.sentence} {''.join(f'[{place}]' for place in range(1, len(evidence) + 1))}"
         yield TextEvent(index=0, text=spoken)
         yield DoneEvent(
             result=Answer(
@@ -456,17 +457,16 @@ class Conversation:
         with advisor._loading(clock):
             advisor.load()
         kind = dialogue.route(text, advisor.on_topic(text), follow_up=bool(self._turns))
-        token = cancel or CancelToken()
         calculation = calculator.calculate(text)
         if calculation is not None:
             yield from advisor._figures(text, calculation, clock)
         elif kind is dialogue.Route.OTHER:
             yield DoneEvent(result=_refusal(text, clock))
         elif kind is dialogue.Route.QUESTION:
-            yield from advisor._explain(text, clock, token)
+            yield from advisor._explain(text, clock, cancel or CancelToken())
         else:
             situation = dialogue.merge([*self._turns, text])
-            for event in advisor._advise(situation, clock, self._corrections, token):
+            for event in advisor._advise(situation, clock, self._corrections, cancel or CancelToken()):
                 if isinstance(event, DoneEvent):
                     self._turns.append(text)
                 yield event

@@ -99,6 +99,9 @@ def ask(
     as_json: JsonFlag = False,
     details: Annotated[bool, typer.Option("--details", help="Also show unstated factors and timings.")] = False,
     model: Annotated[str | None, typer.Option(help="Model name or path of a GGUF file.")] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the decision record (Markdown) to this file; never over another.")
+    ] = None,
 ) -> None:
     """Judge a situation, or answer a question about the subject.
 
@@ -111,6 +114,8 @@ def ask(
     from tunewise.terminal import AnswerView
 
     text = dialogue.check(_stdin() if situation == "-" else situation)
+    if export is not None and export.exists():
+        raise UserError(f"{export} exists already.", "Name another file for the decision record.")
     with _advisor(model) as advisor:
         # The store goes first, so that its progress bar and ours do not draw over each other.
         advisor.load()
@@ -120,6 +125,21 @@ def ask(
         _print_json(result.model_dump(mode="json"))
     if isinstance(result, Answer) and not result.on_topic:
         raise typer.Exit(InputError.exit_code)
+    if export is not None:
+        _export(result, export)
+
+
+def _export(result: Any, file: Path) -> None:
+    from tunewise import render
+    from tunewise.schema import Advice
+
+    if not isinstance(result, Advice):
+        raise UserError("Only a verdict has a decision record.", "Describe a situation instead of asking a question.")
+    try:
+        file.write_text(render.decision_record(result), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror or error}.", "Name another file.") from error
+    typer.echo(f"Decision record: {file}", err=True)
 
 
 def _stdin() -> str:

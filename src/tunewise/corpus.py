@@ -51,6 +51,11 @@ class Corpus:
         return tuple(fact for document in self.documents for fact in document.facts)
 
     @property
+    def by_id(self) -> dict[str, Fact]:
+        """Every fact by its identifier."""
+        return {fact.id: fact for fact in self.facts}
+
+    @property
     def digest(self) -> str:
         """Hash of all files; changes when any of them does."""
         total = hashlib.sha256()

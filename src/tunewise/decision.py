@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tunewise import guidance
 from tunewise.heads import AVERAGED
 from tunewise.prompts import FactorSpec
 from tunewise.schema import Factor, Method, Verdict
@@ -147,46 +148,7 @@ def open_factor(verdict: Verdict, factors: Sequence[Factor]) -> str | None:
     return "task" if verdict is Verdict.NEEDS_MORE_INFORMATION else None
 
 
-def method(verdict: Verdict, factors: Sequence[Factor]) -> Method | None:
-    """How to carry a verdict out, by the rules R08-R24 of knowledge/rules.md."""
-    level = {factor.name: factor.level for factor in factors}
-    if verdict is Verdict.TRAIN_FROM_SCRATCH:
-        return _scratch_method(level)
-    if verdict is Verdict.FINE_TUNE:
-        return _tuning_method(level)
-    if verdict is Verdict.USE_AS_IS:
-        return _ready_method(level)
-    return None
-
-
-def _scratch_method(level: Mapping[str, str]) -> Method:
-    if level.get("device") == "tiny":
-        return Method.SMALL_NETWORK
-    if level.get("input") in ("rows", "series"):
-        return Method.BOOSTED_TREES
-    if level.get("raw") in ("plenty", "vast") and level.get("labels") not in ("huge", "thousands"):
-        return Method.SELF_SUPERVISED_PRETRAINING
-    if level.get("input") in ("text", "code") and level.get("raw") in ("plenty", "vast"):
-        return Method.SELF_SUPERVISED_PRETRAINING
-    return Method.SUPERVISED_NETWORK
-
-
-def _tuning_method(level: Mapping[str, str]) -> Method:
-    language = level.get("input") in ("text", "code", "other")
-    if level.get("gap") == "cost" or (level.get("device") in ("phone", "tiny") and level.get("baseline") == "passes"):
-        return Method.DISTILLATION
-    if level.get("raw") in ("plenty", "vast") and level.get("labels") in ("none", "unknown", "dozens"):
-        return Method.CONTINUED_PRETRAINING
-    if language:
-        return Method.QLORA if level.get("compute") == "little" else Method.LORA
-    if level.get("labels") in ("none", "dozens", "hundreds") or level.get("input") == "molecules":
-        return Method.LINEAR_PROBE
-    return Method.FULL
-
-
-def _ready_method(level: Mapping[str, str]) -> Method:
-    if level.get("gap") == "facts" or (level.get("change") == "moving" and level.get("input") == "text"):
-        return Method.RAG
-    if level.get("input") not in ("text", "code"):
-        return Method.OFF_THE_SHELF
-    return Method.FEW_SHOT if level.get("labels") in ("dozens", "hundreds") else Method.PROMPTING
+def method(verdict: Verdict, factors: Sequence[Factor], text: str = "") -> Method | None:
+    """How to carry a verdict out, by the rules of `guidance.toml`; None when more information is needed."""
+    options = guidance.rank(verdict, {factor.name: factor.level for factor in factors}, text)
+    return options[0].method if options else None

@@ -1,8 +1,9 @@
 """Markdown of a result. Pure: shows what is in the object and computes nothing."""
 
 import re
+from collections.abc import Iterable
 
-from tunewise.schema import Advice, Answer, Evidence
+from tunewise.schema import Advice, Answer, Evidence, PlanStep
 
 PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>#|])")
 
@@ -10,6 +11,98 @@ PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>#|])")
 def markdown(result: Advice | Answer) -> str:
     """A result as Markdown, with numbered sources; text of others is escaped."""
     return _advice(result) if isinstance(result, Advice) else _answer(result)
+
+
+def decision_record(advice: Advice) -> str:
+    """A decision as a document to keep: what was said, decided and left open, and what computed it.
+
+    The same advice always gives the same text: timings and dates are left out.
+    """
+    sources = _Numbered()
+    body = [
+        "# Decision record: model strategy",
+        "## Situation",
+        *(f"> {escape(line)}" if line.strip() else ">" for line in advice.situation.splitlines()),
+        "## Verdict",
+        _verdict(advice),
+        *(f"- {escape(note)}" for note in advice.notes),
+        "## Reasons",
+        *(f"{n}. {escape(reason.text)}{sources(reason.evidence)}" for n, reason in enumerate(advice.reasons, start=1)),
+        "## What the situation says",
+        "\n".join(_sheet(advice)),
+        "## How",
+        *_ways(advice, sources),
+        "## Next steps",
+        *_steps(advice.plan, sources),
+        *_figures(advice),
+        *_open_points(advice),
+        "## Sources",
+        *(line.rstrip() for line in _sources(sources.found)),
+        "## Computed by",
+        "\n".join(f"- {name}: `{value}`" for name, value in advice.provenance.model_dump().items() if value),
+    ]
+    return "\n\n".join(body) + "\n"
+
+
+class _Numbered:
+    """Numbers sources in the order in which they are first cited."""
+
+    def __init__(self) -> None:
+        self.found: list[Evidence] = []
+
+    def __call__(self, evidence: Iterable[Evidence]) -> str:
+        marks = []
+        for item in evidence:
+            if item not in self.found:
+                self.found.append(item)
+            marks.append(f" [{self.found.index(item) + 1}]")
+        return "".join(marks)
+
+
+def _verdict(advice: Advice) -> str:
+    shares = sorted(advice.probabilities.items(), key=lambda pair: -pair[1])
+    rows = [f"| {verdict.label} | {percent(share)} |" for verdict, share in shares]
+    kind = "calibrated" if advice.calibrated else "not calibrated"
+    head = f"**{advice.verdict.label}**, confidence {percent(advice.confidence)} ({kind})."
+    return "\n".join([head, "", "| way | probability |", "| --- | --- |", *rows])
+
+
+def _ways(advice: Advice, sources: _Numbered) -> list[str]:
+    if advice.method is None:
+        return ["No method before the open question is answered."]
+    because = f", because {escape(advice.method_reason)}" if advice.method_reason else ""
+    lines = [f"**{advice.method.label}**{because}.{sources(advice.method_evidence)}"]
+    for other in advice.alternatives:
+        why = f" Speaks for it: {escape(other.why)}." if other.why else ""
+        lines.append(
+            f"- Instead: {other.method.label}.{why} Comes second: {escape(other.why_not)}.{sources(other.evidence)}"
+        )
+    return lines
+
+
+def _steps(plan: Iterable[PlanStep], sources: _Numbered) -> list[str]:
+    return [f"{n}. {escape(step.text)}{sources(step.evidence)}" for n, step in enumerate(plan, start=1)]
+
+
+def _figures(advice: Advice) -> list[str]:
+    if not advice.estimates:
+        return []
+    rows = [
+        f"| {escape(item.quantity)} | {item.low:.4g} – {item.high:.4g} | {escape(item.unit)} | {escape(item.formula)} "
+        f"| {escape('; '.join(item.assumptions))} | {escape(item.source)} |"
+        for item in advice.estimates
+    ]
+    head = ["| quantity | range | unit | formula | assumptions | source |", "| --- | --- | --- | --- | --- | --- |"]
+    return ["## Figures", "\n".join([*head, *rows])]
+
+
+def _open_points(advice: Advice) -> list[str]:
+    lines = [f"- Ask: {escape(question)}" for question in advice.questions]
+    lines += [
+        f"- If instead {escape(change.meaning)}: {change.verdict.label}, {percent(change.probability)}"
+        for change in advice.would_change
+    ]
+    return ["## Open points, and what would change the verdict", "\n".join(lines)] if lines else []
 
 
 def percent(share: float) -> str:
@@ -42,14 +135,19 @@ def _advice(advice: Advice) -> str:
                 numbered[evidence.fact] = len(sources)
         marks = "".join(f" [{numbered[evidence.fact]}]" for evidence in reason.evidence)
         lines.append(f"{place}. {escape(reason.text)}{marks}")
-    lines += ["", "| factor | level | your words | speaks for |", "| --- | --- | --- | --- |"]
-    for factor in advice.factors:
-        quote = f"“{escape(factor.quote)}”" if factor.quote else ""
-        toward = factor.pushes_toward.label if factor.pushes_toward else ""
-        lines.append(f"| {factor.name} | {factor.meaning} | {quote} | {toward} |")
+    lines += ["", *_sheet(advice)]
     if advice.questions:
         lines += ["", "**Worth finding out:** " + " ".join(advice.questions)]
     return "\n".join([*lines, "", *_sources(sources)])
+
+
+def _sheet(advice: Advice) -> list[str]:
+    lines = ["| factor | level | your words | speaks for |", "| --- | --- | --- | --- |"]
+    for factor in advice.factors:
+        quote = f"“{escape(' '.join(factor.quote.split()))}”" if factor.quote else ""
+        toward = factor.pushes_toward.label if factor.pushes_toward else ""
+        lines.append(f"| {factor.name} | {factor.meaning} | {quote} | {toward} |")
+    return lines
 
 
 def _answer(answer: Answer) -> str:

@@ -50,6 +50,47 @@ class Method(StrEnum):
     LONG_CONTEXT = "long_context"
     OFF_THE_SHELF = "off_the_shelf"
 
+    @property
+    def label(self) -> str:
+        """The method as a person would say it."""
+        return METHOD_LABELS[self]
+
+
+METHOD_LABELS: dict[Method, str] = {
+    Method.FULL: "tuning all weights",
+    Method.LORA: "LoRA adapters",
+    Method.QLORA: "QLoRA, adapters on 4-bit weights",
+    Method.LINEAR_PROBE: "a head on frozen features",
+    Method.CONTINUED_PRETRAINING: "continued pre-training",
+    Method.DISTILLATION: "distillation into a small student",
+    Method.PREFERENCE_TUNING: "preference tuning",
+    Method.BOOSTED_TREES: "boosted trees",
+    Method.CLASSICAL: "a linear or seasonal model",
+    Method.SMALL_NETWORK: "a small network for the device",
+    Method.SUPERVISED_NETWORK: "a network trained on your own labels",
+    Method.SELF_SUPERVISED_PRETRAINING: "self-supervised pre-training",
+    Method.PROMPTING: "prompting",
+    Method.FEW_SHOT: "prompting with a few examples",
+    Method.RAG: "retrieval and prompting (RAG)",
+    Method.LONG_CONTEXT: "the whole material in the prompt",
+    Method.OFF_THE_SHELF: "an off-the-shelf model",
+}
+
+
+class StepKind(StrEnum):
+    """What a step of a plan is for."""
+
+    CHECK = "check"
+    """Something to settle before any money is spent."""
+    EXPERIMENT = "experiment"
+    """A cheap trial that can end the plan."""
+    BUILD = "build"
+    """The work itself."""
+    STOP = "stop"
+    """When to stop."""
+    FALLBACK = "fallback"
+    """What to do where it does not work."""
+
 
 class Value(BaseModel):
     """Base of all values: immutable, compared by content, refusing unknown fields."""
@@ -237,6 +278,30 @@ class Estimate(Value):
     """What else it rests on."""
 
 
+class Alternative(Value):
+    """A way to carry the verdict out, beside the one advised."""
+
+    method: Method
+    """The way."""
+    why: str
+    """What speaks for it; empty where nothing that was said does."""
+    why_not: str
+    """Why it comes second."""
+    evidence: tuple[Evidence, ...] = ()
+    """Rules of the knowledge folder that it rests on."""
+
+
+class PlanStep(Value):
+    """One of the next steps."""
+
+    kind: StepKind
+    """What it is for."""
+    text: str
+    """What to do."""
+    evidence: tuple[Evidence, ...] = ()
+    """Rules of the knowledge folder that it rests on."""
+
+
 class Timings(Value):
     """Where the time went, in seconds since the question was handed over, and tokens."""
 
@@ -331,6 +396,14 @@ class Advice(Judgement):
     """Why, in order of weight."""
     estimates: tuple[Estimate, ...] = ()
     """Figures with unit, formula and source."""
+    method_reason: str = ""
+    """What speaks for the method, in a clause or two."""
+    method_evidence: tuple[Evidence, ...] = ()
+    """Rules of the knowledge folder that the method rests on."""
+    alternatives: tuple[Alternative, ...] = ()
+    """Other ways to carry the verdict out, the runner-up first."""
+    plan: tuple[PlanStep, ...] = ()
+    """The next steps, the cheapest experiment first."""
     provenance: Provenance
     """What computed it."""
 

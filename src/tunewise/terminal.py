@@ -119,6 +119,7 @@ class AnswerView:
     def _finish(self, result: Advice | Answer) -> None:
         if isinstance(result, Advice):
             self._console.print(_reasons(result.reasons))
+            self._console.print(_plan(result))
             if result.estimates:
                 self._console.print(estimates_table(result.estimates))
             for note in result.notes:
@@ -155,6 +156,19 @@ def _reasons(reasons: Iterable[Reason]) -> RenderableType:
         rows.append(Text(f"{place}. {reason.text}", style="bold" if not reason.composed else ""))
         rows += [Padding(_source(evidence), (0, 0, 1, 3)) for evidence in reason.evidence]
     return Group(*rows)
+
+
+def _plan(advice: Advice) -> RenderableType:
+    """Why this method, what comes second, and the next steps; with rules as sources only in the record."""
+    lines: list[RenderableType] = []
+    if advice.method and advice.method_reason:
+        lines.append(Text.assemble(("How: ", "bold"), f"{advice.method.label}, because {advice.method_reason}."))
+    for other in advice.alternatives[:1]:
+        lines.append(Text.assemble(("Next best: ", "bold"), f"{other.method.label}; but {other.why_not}."))
+    if advice.plan:
+        lines += [Text("\nNext steps", style="bold")]
+        lines += [Text(f"{place}. {step.text}") for place, step in enumerate(advice.plan, start=1)]
+    return Padding(Group(*lines), (0, 0, 1, 0)) if lines else Group()
 
 
 def _sources(sources: Iterable[Evidence]) -> RenderableType:

@@ -1,0 +1,97 @@
+"""Methods and plans by rule: the table itself, and what it advises."""
+
+import pytest
+
+from tests.conftest import ROOT
+from tunewise import Verdict, corpus, guidance
+from tunewise.counsel import counsel
+from tunewise.prompts import PromptLibrary
+from tunewise.schema import Method, StepKind
+
+DECIDED = [verdict for verdict in Verdict if verdict is not Verdict.NEEDS_MORE_INFORMATION]
+CASES = [
+    (Verdict.TRAIN_FROM_SCRATCH, {"device": "tiny", "input": "audio"}, "", Method.SMALL_NETWORK),
+    (Verdict.TRAIN_FROM_SCRATCH, {"input": "rows", "labels": "huge"}, "", Method.BOOSTED_TREES),
+    (Verdict.TRAIN_FROM_SCRATCH, {"input": "rows", "labels": "dozens"}, "", Method.CLASSICAL),
+    (Verdict.TRAIN_FROM_SCRATCH, {"input": "events", "labels": "huge"}, "", Method.SUPERVISED_NETWORK),
+    (
+        Verdict.TRAIN_FROM_SCRATCH,
+        {"input": "text", "raw": "vast", "labels": "none", "compute": "cluster"},
+        "",
+        Method.SELF_SUPERVISED_PRETRAINING,
+    ),
+    (Verdict.FINE_TUNE, {"input": "text", "labels": "thousands", "compute": "moderate"}, "", Method.LORA),
+    (Verdict.FINE_TUNE, {"input": "text", "labels": "thousands", "compute": "little"}, "", Method.QLORA),
+    (Verdict.FINE_TUNE, {"input": "image", "labels": "thousands"}, "", Method.FULL),
+    (Verdict.FINE_TUNE, {"input": "image", "labels": "hundreds"}, "", Method.LINEAR_PROBE),
+    (Verdict.FINE_TUNE, {"input": "molecules", "labels": "thousands"}, "", Method.LINEAR_PROBE),
+    (Verdict.FINE_TUNE, {"input": "text", "raw": "plenty", "labels": "none"}, "", Method.CONTINUED_PRETRAINING),
+    (Verdict.FINE_TUNE, {"input": "text", "gap": "cost", "baseline": "passes"}, "", Method.DISTILLATION),
+    (
+        Verdict.FINE_TUNE,
+        {"input": "text", "labels": "thousands", "compute": "little"},
+        "20k thumbs up and down on answers",
+        Method.PREFERENCE_TUNING,
+    ),
+    (Verdict.USE_AS_IS, {"input": "text", "gap": "facts", "change": "moving"}, "", Method.RAG),
+    (Verdict.USE_AS_IS, {"input": "text", "gap": "facts"}, "questions on one book of 300 pages", Method.LONG_CONTEXT),
+    (Verdict.USE_AS_IS, {"input": "text", "labels": "dozens"}, "", Method.FEW_SHOT),
+    (Verdict.USE_AS_IS, {"input": "text", "labels": "none"}, "", Method.PROMPTING),
+    (Verdict.USE_AS_IS, {"input": "image", "baseline": "passes"}, "", Method.OFF_THE_SHELF),
+]
+
+
+@pytest.fixture(scope="module")
+def facts():
+    return corpus.load(ROOT / "knowledge").by_id
+
+
+@pytest.mark.parametrize(("verdict", "levels", "text", "method"), CASES)
+def test_the_sheet_chooses_the_method(verdict, levels, text, method):
+    assert guidance.rank(verdict, levels, text)[0].method is method
+
+
+def test_every_method_can_be_reached():
+    assert {method for *_, method in CASES} == set(Method)
+
+
+def test_the_table_names_what_exists(facts):
+    levels = {spec.name: {level.name for level in spec.levels} for spec in PromptLibrary(ROOT / "prompts").factors}
+    for rule in guidance.guidance().method:
+        assert set(rule.rules) <= set(facts), rule.name
+        for sign in rule.signs:
+            assert bool(sign.words) != bool(sign.factor), sign
+            assert sign.factor is None or set(sign.levels) <= levels[sign.factor], sign
+    for step in guidance.guidance().step:
+        assert set(step.rules) <= set(facts), step.text
+        for name, taken in step.unless.items():
+            assert set(taken) <= levels[name], step.text
+
+
+@pytest.mark.parametrize("verdict", DECIDED)
+def test_the_runner_up_says_why_it_comes_second(verdict, facts):
+    found = counsel(verdict, {"input": "text", "labels": "thousands"}, "", facts)
+    assert found.alternatives and all(other.why_not and other.evidence for other in found.alternatives)
+    assert found.method_evidence
+
+
+@pytest.mark.parametrize("rule", guidance.guidance().method, ids=lambda rule: rule.name.value)
+def test_a_plan_has_an_end_and_a_way_back(rule, facts):
+    steps = guidance.plan(rule.verdict, rule.name, {"baseline": "untried"})
+    kinds = [step.kind for step in steps]
+    assert 3 <= len(steps) <= guidance.MOST_STEPS
+    assert kinds[0] is StepKind.CHECK and kinds[-1] is StepKind.FALLBACK
+    assert StepKind.EXPERIMENT in kinds and StepKind.STOP in kinds
+    assert kinds.index(StepKind.EXPERIMENT) < kinds.index(StepKind.BUILD)
+
+
+def test_what_was_tried_already_is_not_advised_again():
+    first = guidance.plan(Verdict.FINE_TUNE, Method.LORA, {"baseline": "untried"})
+    again = guidance.plan(Verdict.FINE_TUNE, Method.LORA, {"baseline": "fails"})
+    assert len(again) == len(first) - 1
+
+
+def test_without_a_verdict_the_plan_is_to_find_out(facts):
+    found = counsel(Verdict.NEEDS_MORE_INFORMATION, {"task": "vague"}, "", facts)
+    assert not found.alternatives and not found.method_reason
+    assert [step.kind for step in found.plan][-1] is StepKind.STOP
