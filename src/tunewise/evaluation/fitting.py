@@ -101,7 +101,7 @@ class Space:
 
     def read_out(self, model: LogisticRegression, classes: int, temperature: float = 1.0) -> ReadOut:
         """A fit on `coordinates` as a map from raw features."""
-        spanned = self.standard.T @ (self.basis / self.lengths) @ model.coef_.T
+        spanned = self.standard.T @ ((self.basis / self.lengths) @ model.coef_.T)
         weights = np.zeros((self.standard.shape[1], classes), dtype=np.float32)
         bias = np.full(classes, -12.0, dtype=np.float32)
         if len(model.classes_) == 2:
