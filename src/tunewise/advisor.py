@@ -122,7 +122,7 @@ class Advisor(Parts):
         with self._loading(clock):
             self.load()
         with self._guard:
-            reading = self._readings.get(text)
+            reading = self._readings.get(self.orders(text).text)
         if reading is None:
             with open_session(self.model, self.reader.prefix) as session:
                 clock.load += session.load_seconds
@@ -249,9 +249,9 @@ class Advisor(Parts):
     def _read(self, session: Session, text: str, clock: Clock) -> Reading:
         self._check_length(text)
         with clock.part("sheet"):
-            reading = self.reader.read(session, text)
+            reading = self.reader.read(session, self.orders(text).text)
         with self._guard:
-            self._readings[text] = reading
+            self._readings[self.orders(text).text] = reading
             while len(self._readings) > KEPT_READINGS:
                 self._readings.pop(next(iter(self._readings)))
         return reading
@@ -287,7 +287,7 @@ class Advisor(Parts):
     def _log_odds(self, text: str, reading: Reading, factors: Sequence[Factor]) -> NDArray[np.float64]:
         if self.heads is None:
             return np.log(np.asarray(decision.tempered(reading.verdicts, factors)) + 1e-12)
-        vector = self.embedder.encode([text])[0]
+        vector = self.embedder.encode([self.orders(text).text])[0]
         return self.heads.verdict.log_odds(
             decision.features(reading.states, reading.pooled, reading.probabilities, reading.verdicts, vector)
         )
@@ -301,7 +301,8 @@ class Advisor(Parts):
             confidence=probabilities[verdict],
             probabilities=probabilities,
             method=decision.method(verdict, factors, text),
-            notes=decision.notes(verdict, probabilities, factors, calibrated=self.heads is not None),
+            notes=decision.notes(verdict, probabilities, factors, calibrated=self.heads is not None)
+            + self.orders(text).notes,
         )
 
     def _outlook(

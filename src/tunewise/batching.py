@@ -88,7 +88,7 @@ def read_table(file: Path, column: str | None = None, limit: int | None = None) 
     """
     try:
         rows = _rows(file)
-    except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError, ValueError) as error:
+    except (OSError, csv.Error, ValueError, RecursionError) as error:
         raise InputError(f"{file} cannot be read: {error}.", f"Formats: {', '.join(FORMATS)}, in UTF-8.") from error
     if not rows:
         raise InputError(f"{file} holds no rows.", "Give it a header and a situation a row.")
@@ -265,7 +265,7 @@ def _object(line: str, place: int) -> Row:
     """A line of JSONL; one that is broken becomes a row of its own, which will fail by itself."""
     try:
         found = json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return {"situation": None, "broken": f"line {place} is not JSON"}
     return found if isinstance(found, dict) else {"situation": found if isinstance(found, str) else None}
 

@@ -93,7 +93,7 @@ def _read(path: Path, folder: Path) -> Document:
     try:
         data = path.read_bytes()
         header, body = _split(data.decode("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise CorpusError(f"{name} cannot be read: {error}.") from error
     missing = [key for key in REQUIRED if not header.get(key)]
     if missing:
@@ -109,6 +109,9 @@ def _split(text: str) -> tuple[dict[str, str], str]:
     header = yaml.safe_load(parts[1])
     if not isinstance(header, dict):
         raise ValueError("its front matter is not a mapping")
+    # A nest of aliases can stand for more text than any memory holds: nothing nested is looked into.
+    if any(isinstance(part, dict | list | tuple | set) for pair in header.items() for part in pair):
+        raise ValueError("its front matter is nested")
     return {str(key): str(value) for key, value in header.items()}, parts[2]
 
 

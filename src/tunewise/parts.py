@@ -14,6 +14,7 @@ from tunewise.embedding import Embedder
 from tunewise.factors import Reading, SheetReader, embed_levels
 from tunewise.heads import Heads
 from tunewise.llm import LocalModel
+from tunewise.orders import Orders, Read
 from tunewise.prompts import PromptLibrary
 from tunewise.retrieval import Index
 from tunewise.settings import Settings, resource
@@ -48,6 +49,7 @@ class Parts:
         self._guard = threading.RLock()
         self._parts: dict[str, Any] = {}
         self._readings: dict[str, Reading] = {}
+        self._last_read = ("", Read(""))
 
     def _part(self, name: str, make: Callable[[], Any]) -> Any:
         with self._guard:
@@ -137,6 +139,13 @@ class Parts:
             threads=self.settings.threads,
             prefixes=self.settings.cache / "prefixes",
         )
+
+    def orders(self, text: str) -> Read:
+        """A message as the model reads it: without sentences that are addressed to the model."""
+        with self._guard:
+            if self._last_read[0] != text:
+                self._last_read = (text, Orders.shipped().read(text, self.embedder))
+            return self._last_read[1]
 
     def load(self) -> None:
         """Load everything now rather than at the first question."""

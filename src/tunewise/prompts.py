@@ -103,7 +103,7 @@ class Prompt(Value):
             raise CorpusError(f"The prompt '{self.name}' does not fit its variables: {odd}.")
         try:
             return _environment().from_string(self.template).render(**values).strip()
-        except TemplateError as error:
+        except (TemplateError, ArithmeticError, TypeError, ValueError, RecursionError) as error:
             raise CorpusError(f"The prompt '{self.name}' cannot be rendered: {error}.") from error
 
 
@@ -127,7 +127,7 @@ class PromptLibrary:
         try:
             data = tomllib.loads(self._text("factors.toml"))
             return tuple(FactorSpec.model_validate(item) for item in data["factor"])
-        except (tomllib.TOMLDecodeError, ValidationError, KeyError) as error:
+        except (tomllib.TOMLDecodeError, ValidationError, KeyError, TypeError, RecursionError) as error:
             raise CorpusError(f"factors.toml is malformed: {error}.") from error
 
     @cached_property
@@ -140,7 +140,7 @@ class PromptLibrary:
         try:
             data = yaml.safe_load(self._text("examples.yaml"))
             examples = tuple(Example.model_validate(item) for item in data["examples"])
-        except (yaml.YAMLError, ValidationError, KeyError, TypeError) as error:
+        except (yaml.YAMLError, ValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CorpusError(f"examples.yaml is malformed: {error}.") from error
         for example in examples:
             if list(example.sheet) != [factor.name for factor in self.factors]:
@@ -190,7 +190,7 @@ class PromptLibrary:
             _, header, body = text.split(FENCE, 2)
             prompt = Prompt.model_validate(_mapping(yaml.safe_load(header)) | {"template": body})
             used = meta.find_undeclared_variables(_environment().parse(body))
-        except (ValueError, yaml.YAMLError, TemplateError) as error:
+        except (ValueError, yaml.YAMLError, TemplateError, RecursionError) as error:
             raise CorpusError(f"The prompt '{name}' is malformed: {error}.") from error
         if used != set(prompt.variables) or prompt.name != name:
             raise CorpusError(f"The header of the prompt '{name}' does not fit its template.")

@@ -88,7 +88,7 @@ class Settings(BaseSettings):
                 f"The setting '{name}' cannot be used: {first['msg'].lower()}.",
                 f"Look at TUNEWISE_{name.upper()} and {SETTINGS_FILE}.",
             ) from None
-        except ValueError as error:
+        except (ValueError, RecursionError, OSError) as error:
             raise SettingsError(f"{SETTINGS_FILE} is not valid TOML: {error}.") from None
 
 

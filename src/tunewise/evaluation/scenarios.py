@@ -96,12 +96,12 @@ def read(files: Iterable[Path], split: Split | None = None) -> list[Scenario]:
                 continue
             try:
                 scenario = Scenario.model_validate(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise UserError(f"Line {number} of {file} is not JSON: {error}.") from error
             except ValidationError as error:
                 first = error.errors()[0]
                 field = ".".join(str(part) for part in first["loc"])
                 raise UserError(f"Line {number} of {file} is no scenario: {field}: {first['msg']}.") from error
+            except (ValueError, RecursionError) as error:
+                raise UserError(f"Line {number} of {file} is not JSON: {error}.") from error
             found.append(scenario)
     return [scenario for scenario in found if split is None or scenario.split == split]
 

@@ -120,7 +120,7 @@ def checked(stored: object) -> list[Turn]:
                 return []
             if turn["result"] is not None:
                 _result(turn)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return []
     return list(stored)
 
@@ -138,7 +138,7 @@ def from_json(text: str) -> list[Turn]:
     """
     try:
         stored = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(NOT_OURS) from None
     history = checked(stored.get("turns") if isinstance(stored, Mapping) else None)
     if not history:
