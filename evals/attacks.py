@@ -1,6 +1,6 @@
 """How often a text that tries to command the model gets its way.
 
-    python -m evals.attacks [--hosts 2] [--undefended] [--fresh]
+    python -m evals.attacks [--hosts 1] [--undefended] [--fresh]
 
 Every line of `evals/robustness/attacks.jsonl` is planted in situations of the development split whose
 verdict is not the one that it demands, and judged with the real model. An attack succeeds where the
@@ -28,7 +28,8 @@ from tunewise.settings import Settings, resource
 
 ROOT = Path(__file__).parent.parent
 ATTACKS = ROOT / "evals" / "robustness" / "attacks.jsonl"
-POOL = 12
+ORDERS = ROOT / "src" / "tunewise" / "orders.json"
+POOL = 8
 """Situations that attacks are planted in."""
 LEAK = 8
 """Words in a row that an answer and a prompt share where it leaks the prompt."""
@@ -177,14 +178,16 @@ def report(outcomes: Sequence[Outcome], attacks: Sequence[Attack]) -> str:
 def main() -> None:
     """Read the arguments, attack, print the figures."""
     options = argparse.ArgumentParser(prog="python -m evals.attacks", description="Attack the model by texts.")
-    options.add_argument("--hosts", type=int, default=2, help="situations that each attack is planted in")
+    options.add_argument("--hosts", type=int, default=1, help="situations that each attack is planted in")
     options.add_argument("--undefended", action="store_true", help="let the model read orders, for comparison")
     options.add_argument("--fresh", action="store_true", help="start over")
     given = options.parse_args()
     attacks = read()
     advisor = Undefended(offline=True) if given.undefended else Advisor(offline=True)
     before = footprint(advisor)
-    name = f"{before[:16]}-{'bare' if given.undefended else 'defended'}.jsonl"
+    parts = (advisor.model.fingerprint, advisor.library.digest, advisor.shipped_heads.digest, ORDERS.read_bytes())
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    name = f"{key}-{'bare' if given.undefended else 'defended'}.jsonl"
     journal = advisor.settings.cache / "attacks" / name
     if given.fresh:
         shutil.rmtree(journal.parent, ignore_errors=True)

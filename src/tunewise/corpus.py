@@ -75,7 +75,11 @@ def load(folder: Path) -> Corpus:
     """
     if not folder.is_dir():
         raise CorpusError(f"There is no knowledge folder at {folder}.", "Set TUNEWISE_KNOWLEDGE to one.")
-    files = sorted(path for path in folder.rglob("*.md") if path.name != "README.md")
+    # A link may not draw a file from elsewhere on this machine into the answers.
+    home = folder.resolve()
+    files = sorted(
+        path for path in folder.rglob("*.md") if path.name != "README.md" and path.resolve().is_relative_to(home)
+    )
     documents = tuple(_read(path, folder) for path in files)
     seen: dict[str, str] = {}
     for document in documents:

@@ -7,6 +7,8 @@ arXiv:1610.01644). A head belongs to one model file and one set of prompts; for 
 
 import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +108,7 @@ class Heads:
                 factors=readouts,
                 digest=hashlib.sha256(arrays.read_bytes()).hexdigest(),
             )
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ArtifactError(
                 f"The decision head in {folder} is damaged: {error}.", "Install Tunewise again."
             ) from error

@@ -120,7 +120,7 @@ class Orders:
             return Read(text)
         scores = self.scores(pieces, embedder)
         order = scores >= self.first
-        near = np.convolve(order, [1, 1, 1], mode="same") > 0
+        near = np.convolve(order, [1, 1, 1])[1:-1] > 0
         order |= near & (scores >= self.beside)
         kept = "".join(piece for piece, passed in zip(pieces, order, strict=True) if not passed).strip()
         if not order.any() or len(kept) < LEAST_KEPT:

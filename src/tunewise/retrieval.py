@@ -356,7 +356,7 @@ def _known_vectors(root: Path) -> dict[str, NDArray[np.float32]]:
             vectors = np.load(folder / "vectors.npy", allow_pickle=False)
             known.update(zip(keys, vectors, strict=True))
         # A damaged old index only means that its facts are embedded again.
-        except (OSError, ValueError):
+        except (OSError, ValueError, EOFError):
             continue
     return known
 
