@@ -296,13 +296,13 @@ class Advisor(Parts):
         shares = decider.probabilities()
         probabilities = dict(zip(Verdict, shares, strict=True))
         verdict = decision.verdict_of(shares)
+        said = decision.notes(verdict, probabilities, factors, calibrated=self.heads is not None)
         return VerdictEvent(
             verdict=verdict,
             confidence=probabilities[verdict],
             probabilities=probabilities,
             method=decision.method(verdict, factors, text),
-            notes=decision.notes(verdict, probabilities, factors, calibrated=self.heads is not None)
-            + self.orders(text).notes,
+            notes=said + self.orders(text).notes,
         )
 
     def _outlook(
