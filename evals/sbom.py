@@ -56,7 +56,8 @@ def bom() -> dict[str, Any]:
 
 def _package(name: str) -> dict[str, Any]:
     about = metadata.metadata(name)
-    licence = about.get("License-Expression") or about.get("License") or ""
+    fields = about.json
+    licence = str(fields.get("license_expression") or fields.get("license") or "")
     part: dict[str, Any] = {"type": "library", "name": name, "version": about["Version"]}
     part["purl"] = f"pkg:pypi/{name}@{about['Version']}"
     if 0 < len(licence) < 100:

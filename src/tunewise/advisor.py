@@ -293,8 +293,7 @@ class Advisor(Parts):
         )
 
     def _decide(self, text: str, decider: Decider, factors: Sequence[Factor]) -> VerdictEvent:
-        shares = decider.probabilities()
-        probabilities = dict(zip(Verdict, shares, strict=True))
+        probabilities = dict(zip(Verdict, shares := decider.probabilities(), strict=True))
         verdict = decision.verdict_of(shares)
         said = decision.notes(verdict, probabilities, factors, calibrated=self.heads is not None)
         return VerdictEvent(

@@ -19,6 +19,7 @@ from tunewise import corpus
 from tunewise.artifacts import ModelStore
 from tunewise.errors import ArtifactError
 from tunewise.evaluation import runs
+from tunewise.evaluation.rewriting import Material
 from tunewise.heads import Heads
 from tunewise.retrieval import Index
 from tunewise.session import open_session
@@ -138,7 +139,7 @@ def test_an_evaluation_whose_record_was_cut_off_goes_on(tmp_path, advisor):
     (tmp_path / runs.RECORDS).write_text(whole + "\n" + whole.replace('"a"', '"b"')[:-9], encoding="utf-8")
     run = runs.Run(tmp_path, card)
     assert [key[1] for key in run.records] == ["a"]
-    assert list(run.go([], {}, None)) == []
+    assert list(run.go([], {}, Material.load(ROOT / "evals" / "robustness"))) == []
     with (tmp_path / runs.RECORDS).open("a", encoding="utf-8") as file:
         file.write(whole.replace('"a"', '"c"') + "\n")
     assert [key[1] for key in runs.Run(tmp_path, card).records] == ["a", "c"]
@@ -180,7 +181,7 @@ def test_a_damaged_head_says_so(tmp_path, harm):
 
 def test_a_head_of_pickles_is_refused(tmp_path):
     shutil.copy(ROOT / "src" / "tunewise" / "head.json", tmp_path)
-    np.savez(tmp_path / "head.npz", **{"verdict/mean": np.array([{}], dtype=object)})
+    np.savez(tmp_path / "head.npz", allow_pickle=True, mean=np.array([{}], dtype=object))
     with pytest.raises(ArtifactError, match="decision head"):
         Heads.load(tmp_path)
 
