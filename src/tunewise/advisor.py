@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeVar
@@ -15,6 +14,7 @@ from tunewise.counsel import counsel
 from tunewise.errors import InputError, UserError
 from tunewise.estimation import calculator
 from tunewise.factors import Reading, correct, sheet
+from tunewise.observing import Seen
 from tunewise.outlook import Decider
 from tunewise.parts import Parts
 from tunewise.retrieval import Filter
@@ -99,9 +99,7 @@ class Advisor(Parts):
             Cancelled: `cancel` was set.
         """
         text = dialogue.check(situation)
-        clock = Clock()
-        with self._loading(clock):
-            self.load()
+        clock = self._ready()
         if dialogue.route(text, self.on_topic(text)) is dialogue.Route.OTHER:
             raise InputError(dialogue.PURPOSE)
         yield from self._advise(text, clock, corrections or {}, cancel or CancelToken())
@@ -118,9 +116,7 @@ class Advisor(Parts):
         """
         self._check_corrections(corrections or {})
         text = dialogue.check(situation)
-        clock = Clock()
-        with self._loading(clock):
-            self.load()
+        clock = self._ready()
         with self._guard:
             reading = self._readings.get(self.orders(text).text)
         if reading is None:
@@ -128,15 +124,25 @@ class Advisor(Parts):
                 clock.load += session.load_seconds
                 reading = self._read(session, text, clock)
                 clock.tokens_read = session.tokens_read
-        factors, decided, prospects = self._judge(text, reading, corrections or {}, clock)
+        return self.seen(self.conclude(text, reading, corrections or {}, clock))
+
+    def conclude(self, text: str, reading: Reading, corrections: Mapping[str, str], clock: Clock) -> Judgement:
+        """What a reading of a situation comes to; no pass of the model."""
+        factors, decided, prospects = self._judge(text, reading, corrections, clock)
         return Judgement(
             situation=text,
-            **{name: getattr(decided, name) for name in ("verdict", "confidence", "probabilities", "method", "notes")},
-            **{name: getattr(prospects, name) for name in ("would_change", "questions", "question")},
+            **decided.model_dump(exclude={"event"}),
+            **prospects.model_dump(exclude={"event"}),
             calibrated=self.heads is not None,
             factors=factors,
             timings=clock.timings(),
         )
+
+    def seen(self, result: Seen) -> Seen:
+        """Let the operator see a result, if he looks."""
+        if not self.observer.idle:
+            self.observer.see(result, self.provenance())
+        return result
 
     def answer(self, question: str) -> Answer:
         """Answer a question about training, fine-tuning and using models, with citations.
@@ -149,15 +155,13 @@ class Advisor(Parts):
     def stream_answer(self, question: str, *, cancel: CancelToken | None = None) -> Iterator[Event]:
         """`answer`, handing out the text as it is written."""
         text = dialogue.check(question)
-        clock = Clock()
-        with self._loading(clock):
-            self.load()
+        clock = self._ready()
         calculation = calculator.calculate(text)
         if calculation is not None:
             yield from self._figures(text, calculation, clock)
             return
         if self.on_topic(text) < dialogue.ON_TOPIC:
-            yield DoneEvent(result=_refusal(text, clock))
+            yield self._done(_refusal(text, clock))
             return
         yield from self._explain(text, clock, cancel or CancelToken())
 
@@ -186,13 +190,12 @@ class Advisor(Parts):
 
     # --- the steps ------------------------------------------------------------------------------
 
-    @contextmanager
-    def _loading(self, clock: Clock) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            clock.load += time.perf_counter() - began
+    def _ready(self) -> Clock:
+        """Load what is missing; a clock that knows how long that took."""
+        clock = Clock()
+        self.load()
+        clock.load = time.perf_counter() - clock.start
+        return clock
 
     def on_topic(self, text: str) -> float:
         """Probability that a message is about models at all."""
@@ -221,7 +224,7 @@ class Advisor(Parts):
             clock.parts["reasons"] = time.perf_counter() - began
             clock.tokens_read, clock.tokens_written = session.tokens_read, session.tokens_written
         yield prospects
-        yield DoneEvent(result=self._advice(text, factors, decided, tuple(reasons), prospects, clock))
+        yield self._done(self._advice(text, factors, decided, tuple(reasons), prospects, clock))
 
     def _judge(
         self, text: str, reading: Reading, corrections: Mapping[str, str], clock: Clock
@@ -247,14 +250,20 @@ class Advisor(Parts):
         return factors, decided, self._outlook(decider, decided, factors, expected)
 
     def _read(self, session: Session, text: str, clock: Clock) -> Reading:
-        self._check_length(text)
+        self.check_length(text)
         with clock.part("sheet"):
             reading = self.reader.read(session, self.orders(text).text)
+        self._keep(text, reading)
+        return reading
+
+    def _done(self, result: Advice | Answer) -> DoneEvent:
+        return DoneEvent(result=self.seen(result))
+
+    def _keep(self, text: str, reading: Reading) -> None:
         with self._guard:
             self._readings[self.orders(text).text] = reading
             while len(self._readings) > KEPT_READINGS:
                 self._readings.pop(next(iter(self._readings)))
-        return reading
 
     def _check_corrections(self, corrections: Mapping[str, str]) -> None:
         specs = {spec.name: spec for spec in self.library.factors}
@@ -263,7 +272,8 @@ class Advisor(Parts):
                 raise UserError(f"There is no factor '{name}'.", f"Known are {', '.join(specs)}.")
             specs[name].level(level)
 
-    def _check_length(self, text: str) -> None:
+    def check_length(self, text: str) -> None:
+        """Refuse a situation that does not fit beside the instructions."""
         room = self.settings.context - len(self.reader.prefix.head) - RESERVE
         tokens = self.model.count(text)
         if tokens > room:
@@ -361,24 +371,19 @@ class Advisor(Parts):
         level = {factor.name: factor.level for factor in factors}
         return Advice(
             situation=text,
-            verdict=decided.verdict,
-            confidence=decided.confidence,
-            probabilities=decided.probabilities,
+            **decided.model_dump(exclude={"event"}),
+            **prospects.model_dump(exclude={"event"}),
             calibrated=self.heads is not None,
-            method=decided.method,
             factors=factors,
             reasons=reasons,
-            would_change=prospects.would_change,
-            questions=prospects.questions,
-            question=prospects.question,
-            notes=decided.notes,
             estimates=calculator.for_advice(decided.method, level.get("input", ""), text),
             **dict(counsel(decided.verdict, level, text, self.index.corpus.by_id)),
             timings=clock.timings(),
-            provenance=self._provenance(),
+            provenance=self.provenance(),
         )
 
-    def _provenance(self) -> Provenance:
+    def provenance(self) -> Provenance:
+        """What computes the answers, so that they can be repeated."""
         return Provenance(
             tunewise=version("tunewise"),
             model=self.model.path.name,
@@ -398,15 +403,10 @@ class Advisor(Parts):
         yield EvidenceEvent(evidence=evidence)
         spoken = f"{calculation.sentence} {''.join(f'[{place}]' for place in range(1, len(evidence) + 1))}"
         yield TextEvent(index=0, text=spoken)
-        yield DoneEvent(
-            result=Answer(
-                question=text,
-                text=spoken,
-                evidence=evidence,
-                estimates=calculation.estimates,
-                timings=clock.timings(),
-            )
+        result = Answer(
+            question=text, text=spoken, evidence=evidence, estimates=calculation.estimates, timings=clock.timings()
         )
+        yield self._done(result)
 
     def _explain(self, text: str, clock: Clock, cancel: CancelToken) -> Iterator[Event]:
         with clock.part("retrieve"):
@@ -422,7 +422,7 @@ class Advisor(Parts):
             clock.tokens_read, clock.tokens_written = session.tokens_read, session.tokens_written
         clock.parts["reasons"] = time.perf_counter() - began
         checked, evidence = generation.settle_answer(written, text, facts)
-        yield DoneEvent(result=Answer(question=text, text=checked, evidence=evidence, timings=clock.timings()))
+        yield self._done(Answer(question=text, text=checked, evidence=evidence, timings=clock.timings()))
 
 
 class Conversation:
@@ -453,15 +453,13 @@ class Conversation:
         """`send`, handing out each result as it stands."""
         text = dialogue.check(message)
         advisor = self._advisor
-        clock = Clock()
-        with advisor._loading(clock):
-            advisor.load()
+        clock = advisor._ready()
         kind = dialogue.route(text, advisor.on_topic(text), follow_up=bool(self._turns))
         calculation = calculator.calculate(text)
         if calculation is not None:
             yield from advisor._figures(text, calculation, clock)
         elif kind is dialogue.Route.OTHER:
-            yield DoneEvent(result=_refusal(text, clock))
+            yield advisor._done(_refusal(text, clock))
         elif kind is dialogue.Route.QUESTION:
             yield from advisor._explain(text, clock, cancel or CancelToken())
         else:

@@ -1,7 +1,8 @@
 """Many situations from a table: every row is judged once, whatever interrupts the run.
 
-Each result is a line of a journal beside the output, written and synced before the next row begins. A run
-that is started again takes over what the journal holds, and the output appears in one piece at the end.
+Each result is a line of a journal beside the output, synced as soon as it is reached; several rows share a pass
+of the model. A run that is started again takes over what the journal holds, and the output appears in one piece
+at the end.
 """
 
 import csv
@@ -10,6 +11,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +20,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from tunewise.advisor import Advisor
+from tunewise.cluster import Cluster
 from tunewise.decision import CLOSE_CALL
 from tunewise.errors import InputError, StoreError, TunewiseError, UserError
+from tunewise.remote import RemoteAdvisor
 from tunewise.schema import Judgement, Value, Verdict
+from tunewise.together import Lanes
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet", ".txt")
 LIKELY = ("situation", "text", "question", "prompt", "description", "message", "body")
 """Columns that are taken for the situation where none is named."""
+REQUESTS = 8
+"""Rows that are asked of a model elsewhere at the same time; its server reads them side by side."""
+WINDOW = 32
+"""Rows that are looked at together; as many of them as fit go through the model at once."""
 Row = Mapping[str, Any]
 
 
@@ -49,7 +58,7 @@ class Key(Value):
     knowledge: str
     head: str | None
     reasons: bool
-    version: int = 1
+    version: int = 2
 
 
 @dataclass(frozen=True)
@@ -116,6 +125,10 @@ class Job:
     out: Path
     reasons: bool = False
     """Whole answers with reasons instead of verdicts alone."""
+    keep: Sequence[str] | None = None
+    """Columns of the input that the output has too; all where None."""
+    cluster: Cluster | None = None
+    """Judges in the advisor's place."""
 
     def run(self) -> Generator[Outcome, None, None]:
         """Judge what has not been judged; hands out every outcome, those of earlier runs first.
@@ -127,12 +140,12 @@ class Job:
         with _alone(self.out), _failing(self.out):
             done = self._resume()
             yield from (done[place] for place in sorted(done))
-            with self._journal.open("a", encoding="utf-8") as journal:
-                for place in range(len(self.table.rows)):
-                    if place not in done:
-                        done[place] = self._judge(place)
-                        _append(journal, done[place].model_dump_json())
-                        yield done[place]
+            left = [place for place in range(len(self.table.rows)) if place not in done]
+            with self._journal.open("a", encoding="utf-8") as journal, self._lanes(left) as lanes:
+                for outcome in self._judge(left, done, lanes):
+                    _append(journal, outcome.model_dump_json())
+                    done[outcome.row] = outcome
+                    yield outcome
             _write(self.out, [self._line(done[place]) for place in range(len(self.table.rows))])
             self._journal.unlink()
 
@@ -141,12 +154,12 @@ class Job:
         return self.out.with_name(self.out.name + ".partial")
 
     def _key(self) -> Key:
-        advisor = self.advisor
+        made = self.advisor.provenance()
         return Key(
-            model=advisor.model.fingerprint,
-            prompts=advisor.library.digest,
-            knowledge=advisor.index.corpus.digest,
-            head=advisor.heads.digest if advisor.heads else None,
+            model=made.model_sha256,
+            prompts=made.prompts,
+            knowledge=made.knowledge,
+            head=made.head,
             reasons=self.reasons,
         )
 
@@ -170,21 +183,87 @@ class Job:
         fits = found.row < len(self.table.rows) and found.digest == _digest(self.table.text(found.row))
         return found if fits else None
 
-    def _judge(self, place: int) -> Outcome:
-        text = self.table.text(place)
+    def _judge(self, places: Sequence[int], done: Mapping[int, Outcome], lanes: Lanes | None) -> Iterator[Outcome]:
+        """Judge rows, in order; a text that was judged before keeps its result."""
+        known = {outcome.digest: outcome for outcome in done.values()}
+        size = self.cluster.window if self.cluster else WINDOW
+        for start in range(0, len(places), size):
+            window = places[start : start + size]
+            texts = {_digest(self.table.text(place)): self.table.text(place) for place in window}
+            fresh = {digest: text for digest, text in texts.items() if digest not in known}
+            results = zip(fresh, self._results(list(fresh.values()), lanes), strict=True)
+            for place in window:
+                digest = _digest(self.table.text(place))
+                while digest not in known:
+                    judged, result = next(results)
+                    known[judged] = _outcome(place, judged, result)
+                yield known[digest].model_copy(update={"row": place})
+
+    def _results(self, texts: Sequence[str], lanes: Lanes | None) -> Iterator[Judgement | TunewiseError]:
+        if self.cluster is not None:
+            yield from self.cluster.judge(texts)
+        elif lanes is not None:
+            yield from lanes.judge(texts)
+        elif isinstance(self.advisor, RemoteAdvisor):
+            pool = ThreadPoolExecutor(REQUESTS)
+            try:
+                yield from pool.map(self._result, texts)
+            finally:
+                pool.shutdown(cancel_futures=True)
+        else:
+            yield from map(self._result, texts)
+
+    @contextmanager
+    def _lanes(self, left: Sequence[int]) -> Iterator[Lanes | None]:
+        """Contexts beside each other, where verdicts alone are asked of the local model."""
+        elsewhere = self.cluster is not None or isinstance(self.advisor, RemoteAdvisor)
+        if not left or self.reasons or elsewhere:
+            yield None
+            return
+        lanes = Lanes(self.advisor)
         try:
-            result: Judgement = self.advisor.ask(text) if self.reasons else self.advisor.judge(text)
+            yield lanes
+        finally:
+            lanes.close()
+
+    def _result(self, text: str) -> Judgement | TunewiseError:
+        try:
+            return self.advisor.ask(text) if self.reasons else self.advisor.judge(text)
         except TunewiseError as error:
-            return Outcome(row=place, digest=_digest(text), error=str(error))
-        dumped = result.model_dump(mode="json", exclude={"situation", "timings"})
-        return Outcome(row=place, digest=_digest(text), result=dumped)
+            return error
+
+    def _kept(self, name: str) -> bool:
+        return self.keep is None or name in self.keep
 
     def _line(self, outcome: Outcome) -> dict[str, Any]:
         """A row of the output: the columns of the input, then ours."""
-        row = dict(self.table.rows[outcome.row])
+        row = {name: value for name, value in self.table.rows[outcome.row].items() if self._kept(name)}
         if self.out.suffix == ".jsonl":
             return row | {"advice": outcome.result, "error": outcome.error}
         return row | flat(outcome)
+
+
+def _outcome(row: int, digest: str, result: Judgement | TunewiseError) -> Outcome:
+    if isinstance(result, TunewiseError):
+        return Outcome(row=row, digest=digest, error=str(result))
+    dumped = result.model_dump(mode="json", exclude={"situation", "timings"})
+    return Outcome(row=row, digest=digest, result=dumped)
+
+
+def chosen_columns(names: str | None, table: Table) -> Sequence[str] | None:
+    """The columns to keep, from a list with commas.
+
+    Raises:
+        UserError: The table has no such column.
+    """
+    if names is None:
+        return None
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    known = list(table.rows[0])
+    for name in wanted:
+        if name not in known:
+            raise UserError(f"The table has no column '{name}'.", f"It has {', '.join(known)}.")
+    return wanted
 
 
 def flat(outcome: Outcome) -> dict[str, Any]:

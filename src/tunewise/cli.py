@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunewise import cli_estimate
+from tunewise import cli_batch, cli_estimate
 from tunewise.errors import InputError, TunewiseError, UserError, WorkError
 
 if TYPE_CHECKING:
-    from tunewise import batching
     from tunewise.advisor import Advisor
     from tunewise.schema import Event
     from tunewise.settings import Settings
@@ -31,8 +30,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Train from scratch, fine-tune, or use a model as it is? A local model answers, with reasons you "
     "can check.\n\nThe first question fetches the model (1.1 GB) once; after that nothing leaves this machine.",
-    epilog="Settings: TUNEWISE_MODEL, TUNEWISE_CACHE, TUNEWISE_KNOWLEDGE, TUNEWISE_CONTEXT, TUNEWISE_THREADS, "
-    "TUNEWISE_OFFLINE, or the same names without prefix in tunewise.toml.",
+    epilog="Settings: TUNEWISE_MODEL, TUNEWISE_ENGINE, TUNEWISE_ENGINE_URL, TUNEWISE_CACHE, TUNEWISE_KNOWLEDGE, "
+    "TUNEWISE_CONTEXT, TUNEWISE_THREADS, TUNEWISE_OFFLINE, TUNEWISE_LOG, or the same names without prefix in "
+    "tunewise.toml.\n\nExit codes: 0 done, 1 the work failed, 2 bad usage or bad input.",
 )
 models = typer.Typer(no_args_is_help=True, help="The model files: what is known, what is here.", rich_markup_mode=None)
 app.add_typer(models, name="models")
@@ -40,6 +40,17 @@ app.add_typer(cli_estimate.app, name="estimate")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
 ModelName = Annotated[str | None, typer.Argument(help="A name of 'tunewise models list'; the one in use if left out.")]
+
+
+@app.callback()
+def common(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Write a JSON line for every answer to stderr: timings, tokens, hashes.")
+    ] = False,
+) -> None:
+    """Take the options that stand before the command."""
+    if verbose:
+        os.environ["TUNEWISE_VERBOSE"] = "true"
 
 
 def main() -> None:
@@ -73,12 +84,12 @@ def _settings(model: str | None = None) -> "Settings":
 def _advisor(model: str | None = None) -> Iterator["Advisor"]:
     from rich.console import Console
 
-    from tunewise.advisor import Advisor
+    from tunewise.remote import make_advisor
     from tunewise.terminal import PullBar
 
     settings = _settings(model)
     bar = PullBar(Console(stderr=True))
-    advisor = Advisor(settings, on_pull=bar)
+    advisor = make_advisor(settings, on_pull=bar)
     try:
         yield advisor
     finally:
@@ -103,7 +114,7 @@ def ask(
         Path | None, typer.Option(help="Write the decision record (Markdown) to this file; never over another.")
     ] = None,
 ) -> None:
-    """Judge a situation, or answer a question about the subject.
+    """Judge a situation, or answer a question.
 
     tunewise ask "We have 4,000 labelled X-rays and want to sort them by finding. One GPU."
     """
@@ -200,7 +211,7 @@ def ui(
     mcp: Annotated[bool, typer.Option(help="Also serve the functions as MCP tools; needs the extra 'mcp'.")] = False,
     model: Annotated[str | None, typer.Option(help="Model name or path of a GGUF file.")] = None,
 ) -> None:
-    """Open the chat page in a browser. It is served on this machine only."""
+    """Open the chat page in a browser. It is served on this machine only, unless --host says otherwise."""
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1")
     from tunewise.ui import page
 
@@ -234,7 +245,7 @@ def search(
 def index(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build it anew even if it is current.")] = False,
 ) -> None:
-    """Build the search index of the knowledge folder; a current one is left alone."""
+    """Build the search index of the knowledge. A current one is left alone."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -258,7 +269,10 @@ def index(
 
 @app.command()
 def doctor(as_json: JsonFlag = False) -> None:
-    """Look at this installation: versions, model, index, memory, expected speed. Says how to mend what is wrong."""
+    """Look for what is wrong, and how to mend it.
+
+    Versions, model, index, memory and expected speed of this installation.
+    """
     from tunewise.checkup import examine
 
     findings = examine(_settings())
@@ -281,7 +295,16 @@ def batch(
     column: Annotated[
         str | None, typer.Option(help="Column with the situations; guessed from its name if left out.")
     ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns of the input to keep, such as 'id,team'; all if left out.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
+    engine: Annotated[
+        str, typer.Option(help="Where to judge: 'here', or 'ray' for the cluster of RAY_ADDRESS (extra 'ray').")
+    ] = "here",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Actors of --engine ray; one a processor if left out.")
+    ] = None,
     reasons: Annotated[bool, typer.Option("--reasons", help="Whole answers; some five times slower.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
     model: Annotated[str | None, typer.Option(help="Model name or path of a GGUF file.")] = None,
@@ -295,33 +318,22 @@ def batch(
     from tunewise import batching
 
     batching.check_output(table, out, overwrite=overwrite)
+    if reasons and engine != "here":
+        raise UserError("A cluster gives verdicts only.", "Leave out --reasons or --engine.")
     with _with_extra("batch"):
         rows = batching.read_table(table, column, limit)
-    with _advisor(model) as advisor, _with_extra("batch"):
+    keep = batching.chosen_columns(columns, rows)
+    with (
+        _advisor(model) as advisor,
+        _with_extra("batch"),
+        cli_batch.cluster(engine, workers, advisor.settings) as cluster,
+    ):
         advisor.load()
-        outcomes = _judge_rows(batching.Job(advisor, rows, out, reasons))
+        outcomes = cli_batch.judge_rows(batching.Job(advisor, rows, out, reasons, keep, cluster))
     summary = batching.summarise(outcomes)
     for verdict, count in summary.verdicts.items():
         typer.echo(f"{count:6}  {verdict.label}")
     typer.echo(f"{len(outcomes)} rows in {out}; {summary.close} too close to call, {summary.failed} failed.")
-
-
-def _judge_rows(job: "batching.Job") -> "list[batching.Outcome]":
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("Judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    outcomes = []
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=len(job.table.rows))
-        try:
-            for outcome in job.run():
-                outcomes.append(outcome)
-                progress.advance(task)
-        except KeyboardInterrupt:
-            progress.console.print("Stopped; the same command goes on from here.")
-            raise
-    return outcomes
 
 
 @contextmanager
@@ -380,9 +392,10 @@ def evaluate(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on.")] = False,
 ) -> None:
-    """Judge labelled scenarios and write a report: summary.json, report.md and report.html.
+    """Judge labelled scenarios and write a report.
 
-    An interrupted run goes on where it stopped. Beside Tunewise stand the plain prompt and simple classifiers.
+    The report is summary.json, report.md and report.html. An interrupted run goes on where it stopped. Beside
+    Tunewise stand the plain prompt and simple classifiers.
 
     tunewise eval --sample 40 --answers 5 --rewritten 5
     """

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tunewise import scaling
 from tunewise.errors import InputError
 from tunewise.estimation import calculator, formulas
 from tunewise.estimation.catalogue import Gpu, gpu
@@ -15,8 +16,8 @@ from tunewise.schema import Estimate, Method
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Compute, memory, data and cost, from formulas with their sources; no model takes part.\n\n"
-    "Quantities are read as people write them: 7B, 1.5 billion, 2T tokens, 8xA100, 8k.",
+    help="Compute, memory, data and cost by formulas.\n\nEach figure comes with its formula and source; "
+    "no model takes part. Quantities are read as people write them: 7B, 1.5 billion, 2T tokens, 8xA100, 8k.",
 )
 Size = Annotated[str, typer.Argument(help="Parameters of the model: 7B, 350M, 1.5 billion.")]
 Cards = Annotated[str, typer.Option("--gpu", help="Which cards: A100, 8xH100, 'two 3090s'.")]
@@ -100,7 +101,7 @@ def training(
 
 @app.command("tokens")
 def optimal_tokens(size: Size, as_json: JsonFlag = False) -> None:
-    """Tokens with which a model of that size is trained best from nothing."""
+    """Tokens that suit a model of that size, trained from nothing."""
     show([formulas.optimal_tokens(_amount(size, Kind.PARAMETERS))], as_json)
 
 
@@ -130,6 +131,25 @@ def labels(
     if found is None:
         raise InputError(f"The knowledge folder has no range for {method} on {kind}.", "Try lora on text.")
     show([found], as_json)
+
+
+@app.command()
+def verdicts(
+    rows: Annotated[int, typer.Argument(min=1, help="Rows of the table.")],
+    machines: Annotated[int, typer.Option(min=1, help="Machines alike.")] = 1,
+    a_minute: Annotated[float, typer.Option(min=0.1, help="Verdicts a minute of one machine.")] = scaling.A_MINUTE,
+    start: Annotated[float, typer.Option(min=0, help="Seconds until a machine judges.")] = scaling.START,
+) -> None:
+    """How long 'tunewise batch' takes on so many machines.
+
+    tunewise estimate verdicts 100000 --machines 8
+    """
+    for count in sorted({1, machines, 2 * machines}):
+        found = scaling.schedule(rows, count, a_minute=a_minute, start=start)
+        typer.echo(
+            f"{count:4} machines: {found.seconds / 3600:8.2f} h, {found.a_minute:8,.0f} verdicts a minute, "
+            f"{found.efficiency:4.0%} of their time judging"
+        )
 
 
 def show(estimates: Sequence[Estimate], as_json: bool) -> None:

@@ -58,6 +58,24 @@ def factor_features(state: NDArray[np.float32], pooled: NDArray[np.float32]) -> 
     return np.concatenate([state, pooled[:AVERAGED].ravel()]).astype(np.float32)
 
 
+def usual_words(
+    mean: NDArray[np.float32], specs: Sequence[FactorSpec]
+) -> tuple[dict[str, tuple[float, ...]], tuple[float, ...]]:
+    """What the model's own words come to on average, so that they speak for no verdict: as in `features`.
+
+    Args:
+        mean: Of every feature, as a read-out holds it.
+        specs: The factors.
+
+    Returns:
+        For each factor a share for each level, and a share for each verdict.
+    """
+    sizes = [*(len(spec.levels) for spec in specs), len(Verdict)]
+    shares = np.exp(mean[-EMBEDDING_WIDTH - sum(sizes) : -EMBEDDING_WIDTH].astype(np.float64)) - 1e-6
+    *levels, verdicts = (tuple(float(share) for share in part) for part in np.split(shares, np.cumsum(sizes)[:-1]))
+    return dict(zip((spec.name for spec in specs), levels, strict=True)), verdicts
+
+
 def one_hot(specs: Sequence[FactorSpec], levels: Mapping[str, str]) -> NDArray[np.float32]:
     """A sheet as a vector: for every level of every factor 1 where it was chosen, 0 elsewhere."""
     return np.array([levels[spec.name] == level.name for spec in specs for level in spec.levels], dtype=np.float32)

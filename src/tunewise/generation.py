@@ -81,12 +81,7 @@ def write_reasons(
         Pieces as they are written, then each reason, whole and checked, in order.
     """
     session.read(verdict_line(verdict))
-    # Where the user said nothing, the model has nothing to reason about and tends to make it up.
-    written = [
-        index
-        for index, ground in enumerate(grounds)
-        if ground.factor.quote and verdict is not Verdict.NEEDS_MORE_INFORMATION
-    ]
+    written = [index for index, ground in enumerate(grounds) if can_be_written(ground, verdict)]
     leads = [
         reason_lead(ground.factor.name, ground.factor.level, gist(ground.fact.text), ground.factor.quote)
         for ground in (grounds[index] for index in written)
@@ -99,7 +94,12 @@ def write_reasons(
         if new:
             yield TextEvent(index=index, text=new)
     for index, (ground, text) in enumerate(zip(grounds, texts, strict=True)):
-        yield ReasonEvent(index=index, reason=_settle(text.strip(), situation, verdict, ground, texts[:index]))
+        yield ReasonEvent(index=index, reason=settle(text.strip(), situation, verdict, ground, texts[:index]))
+
+
+def can_be_written(ground: Ground, verdict: Verdict) -> bool:
+    """Whether a model has anything to reason about; where the user said nothing, it tends to make it up."""
+    return ground.factor.quote is not None and verdict is not Verdict.NEEDS_MORE_INFORMATION
 
 
 def gist(fact: str) -> str:
@@ -112,13 +112,14 @@ def gist(fact: str) -> str:
     return kept
 
 
-def _settle(
+def settle(
     text: str,
     situation: str,
     verdict: Verdict,
     ground: Ground,
     earlier: Sequence[str],
 ) -> Reason:
+    """A reason as it is shown: the model's sentence where it stands up to the checks, else a composed one."""
     fits = not faults(text, situation, verdict, ground) and text not in [other.strip() for other in earlier]
     return Reason(
         text=text if fits else compose(ground, verdict),

@@ -35,6 +35,7 @@ class LayerTap:
         self._width = width
         self._found: dict[int, States] = {}
         self._listening = False
+        self._leaving = False
         self._ggml: Any = load_shared_library("ggml-base", libggml_base_path)
         self._ggml.ggml_get_name.restype = ctypes.c_char_p
         self._ggml.ggml_nelements.restype = ctypes.c_int64
@@ -43,10 +44,16 @@ class LayerTap:
             function.argtypes = [ctypes.c_void_p]
         self.callback = llama_cpp.ggml_backend_sched_eval_callback(self._hear)
 
-    def open(self) -> None:
-        """Listen to the next forward pass."""
+    def open(self, *, leave: bool = False) -> None:
+        """Listen to the next forward pass.
+
+        Args:
+            leave: Let the pass end behind the last of the layers; it then has no logits, and what it put
+                into the key-value cache is of no use to later passes.
+        """
         self._found.clear()
         self._listening = True
+        self._leaving = leave
 
     def close(self) -> States:
         """Stop listening; states of every token of the pass, shape (layers, tokens, width).
@@ -66,9 +73,13 @@ class LayerTap:
         """Asked before a tensor is computed whether it is wanted, and called again with its values."""
         if not self._listening:
             return not ask
+        if self._leaving and len(self._found) == len(self._places):
+            # Wanted and then refused: what is left of the graph ends behind its next tensor.
+            return ask
         place = self._places.get(self._ggml.ggml_get_name(tensor))
         if place is not None and not ask:
             rows = self._ggml.ggml_nelements(tensor) // self._width
             values = np.ctypeslib.as_array(self._ggml.ggml_get_data_f32(tensor), shape=(rows, self._width))
             self._found[place] = values.copy()
+            return not (self._leaving and len(self._found) == len(self._places))
         return place is not None or not ask

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tunewise.contexts import Context, Shape
 from tunewise.errors import Cancelled, EngineError, InputError
 from tunewise.layers import LayerTap, States
 from tunewise.turns import CancelToken, FairLock
@@ -62,6 +63,8 @@ class Row:
     """0 is the main sequence."""
     output: bool = False
     """Whether its logits are wanted."""
+    shared: Sequence[int] = ()
+    """Further sequences that see it."""
 
 
 class LocalModel:
@@ -73,6 +76,8 @@ class LocalModel:
         context: Context window in tokens.
         threads: Threads; the number of physical cores where None.
         prefixes: Folder for prefix files; None keeps prefixes in memory only.
+        rows: Most tokens of a forward pass.
+        key: Context and threads under which prefix files are kept; one's own where None.
 
     Raises:
         EngineError: llama.cpp refuses the file or the context.
@@ -86,6 +91,8 @@ class LocalModel:
         context: int = 8192,
         threads: int | None = None,
         prefixes: Path | None = None,
+        rows: int = CHUNK,
+        key: tuple[int, int] | None = None,
     ) -> None:
         import llama_cpp
         import psutil
@@ -97,7 +104,6 @@ class LocalModel:
         self._api: Any = llama_cpp
         self._folder = prefixes
         self._lock = FairLock()
-        self._resident: str | None = None
         self._log = _listen()
         llama_cpp.llama_backend_init()
         self._model = self._load()
@@ -106,9 +112,37 @@ class LocalModel:
         self.width = int(llama_cpp.llama_model_n_embd(self._model))
         depth = int(llama_cpp.llama_model_n_layer(self._model))
         self._tap = LayerTap([round(depth * share) for share in DEPTHS], self.width)
-        self._ctx = self._open_context()
-        self._memory = llama_cpp.llama_get_memory(self._ctx)
-        self._batch = llama_cpp.llama_batch_init(CHUNK, 0, 1)
+        self._key = key or (self.context, self.threads)
+        self._at = self._open(Shape(context, rows, BRANCHES + 1))
+
+    def _open(self, shape: Shape) -> Context:
+        try:
+            return Context(self._api, self._model, shape, self.threads, self._tap.callback)
+        except EngineError as error:
+            raise EngineError(f"{error.message} It says: {self._last_words()}", error.remedy) from None
+
+    @property
+    def shape(self) -> Shape:
+        """Of the context that is worked in."""
+        return self._at.shape
+
+    def lane(self, rows: int) -> "LocalModel":
+        """The same model with a context and one thread of its own, to work beside this one.
+
+        The weights are mapped from the same file, so they are in memory once.
+
+        Args:
+            rows: Most tokens of a forward pass.
+        """
+        return LocalModel(
+            self.path,
+            fingerprint=self.fingerprint,
+            context=self.context,
+            threads=1,
+            prefixes=self._folder,
+            rows=rows,
+            key=self._key,
+        )
 
     def _load(self) -> Any:
         api = self._api
@@ -125,26 +159,6 @@ class LocalModel:
                 "Run 'tunewise models verify' or choose another model.",
             )
         return model
-
-    def _open_context(self) -> Any:
-        api = self._api
-        params = api.llama_context_default_params()
-        params.n_ctx = self.context
-        params.n_batch = params.n_ubatch = CHUNK
-        params.n_seq_max = BRANCHES + 1
-        params.kv_unified = True
-        params.n_threads = params.n_threads_batch = self.threads
-        params.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        params.pooling_type = api.LLAMA_POOLING_TYPE_NONE
-        params.no_perf = True
-        params.cb_eval = self._tap.callback
-        ctx = api.llama_init_from_model(self._model, params)
-        if not ctx:
-            raise EngineError(
-                f"llama.cpp cannot open a context of {self.context} tokens: {self._last_words()}",
-                "Set TUNEWISE_CONTEXT to a smaller number.",
-            )
-        return ctx
 
     def _last_words(self) -> str:
         return self._log.lines[-1] if self._log.lines else "it gave no reason"
@@ -240,6 +254,10 @@ class LocalModel:
     def turn(self, prefix: Prefix, cancel: CancelToken) -> Iterator[float]:
         """Wait for one's turn and bring a prefix into the context; seconds that this took.
 
+        Args:
+            prefix: From `prefix`.
+            cancel: Stops the waiting when set.
+
         Raises:
             Cancelled: `cancel` was set.
         """
@@ -251,7 +269,7 @@ class LocalModel:
                 yield time.perf_counter() - started
             finally:
                 self._watch(None)
-                self.forget(len(prefix.head) if self._resident == prefix.digest else 0)
+                self.forget(len(prefix.head) if self._at.resident == prefix.digest else 0)
 
     def _watch(self, token: CancelToken | None) -> None:
         """Let llama.cpp look at the cancel flag between the operations of a forward pass.
@@ -262,21 +280,21 @@ class LocalModel:
         api = self._api
         atoi = ctypes.cast(ctypes.CDLL(None).atoi, api.ggml_abort_callback) if token else None
         address = ctypes.c_void_p(token.address if token else None)
-        api.llama_set_abort_callback(self._ctx, atoi or api.ggml_abort_callback(), address)
+        api.llama_set_abort_callback(self._at.handle, atoi or api.ggml_abort_callback(), address)
 
     def _restore(self, prefix: Prefix, cancel: CancelToken) -> None:
         """Bring the prefix into the context: from memory, else from disk, else by reading it."""
-        if self._resident == prefix.digest:
+        if self._at.resident == prefix.digest:
             return
         self.forget(0)
-        self._resident = None
+        self._at.resident = None
         file = self._prefix_file(prefix)
         if file is None or not self._load_prefix(file, prefix):
             self.forget(0)
             self.evaluate(prefix.head, 0, cancel)
             if file is not None:
                 self._save_prefix(file, prefix)
-        self._resident = prefix.digest
+        self._at.resident = prefix.digest
 
     def _prefix_file(self, prefix: Prefix) -> Path | None:
         if self._folder is None:
@@ -285,9 +303,9 @@ class LocalModel:
             CACHE_FORMAT,
             self.fingerprint,
             prefix.digest,
-            self.context,
+            self._key[0],
             self._api.__version__,
-            self.threads,
+            self._key[1],
         )
         key = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
         return self._folder / f"{key}.prefix"
@@ -304,7 +322,7 @@ class LocalModel:
         tokens = (self._api.llama_token * size)()
         count = ctypes.c_size_t(0)
         loaded = self._api.llama_state_seq_load_file(
-            self._ctx, str(file).encode(), 0, tokens, size, ctypes.byref(count)
+            self._at.handle, str(file).encode(), 0, tokens, size, ctypes.byref(count)
         )
         return bool(loaded) and tuple(tokens[: count.value]) == prefix.head
 
@@ -315,7 +333,7 @@ class LocalModel:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             tokens = (self._api.llama_token * size)(*prefix.head)
-            written = self._api.llama_state_seq_save_file(self._ctx, str(partial).encode(), 0, tokens, size)
+            written = self._api.llama_state_seq_save_file(self._at.handle, str(partial).encode(), 0, tokens, size)
             if not written:
                 return
             digest = _file_digest(partial)
@@ -331,17 +349,17 @@ class LocalModel:
 
     def forget(self, position: int) -> None:
         """Drop everything from a position on from the main sequence."""
-        self._api.llama_memory_seq_rm(self._memory, 0, position, -1)
+        self._api.llama_memory_seq_rm(self._at.memory, 0, position, -1)
 
     def branch(self, count: int) -> None:
         """Let sequences 1 to `count` begin as copies of the main one; they share its memory."""
         for sequence in range(1, count + 1):
-            self._api.llama_memory_seq_cp(self._memory, 0, sequence, -1, -1)
+            self._api.llama_memory_seq_cp(self._at.memory, 0, sequence, -1, -1)
 
     def prune(self) -> None:
         """Drop all sequences but the main one."""
-        for sequence in range(1, BRANCHES + 1):
-            self._api.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+        for sequence in range(1, self.shape.sequences):
+            self._api.llama_memory_seq_rm(self._at.memory, sequence, -1, -1)
 
     def evaluate(self, tokens: Sequence[int], position: int, cancel: CancelToken, *, look: bool = False) -> States:
         """Run the model over tokens at a position; logits of the last one are then available.
@@ -374,13 +392,14 @@ class LocalModel:
             parts.append(self.decode(rows, cancel, look=look))
         return np.concatenate(parts, axis=1)
 
-    def decode(self, rows: Sequence[Row], cancel: CancelToken, *, look: bool = False) -> States:
+    def decode(self, rows: Sequence[Row], cancel: CancelToken, *, look: bool = False, leave: bool = False) -> States:
         """One forward pass.
 
         Args:
-            rows: At most `CHUNK`.
+            rows: At most `shape.rows`.
             cancel: Looked at before and inside the pass.
             look: Also pick up the hidden states at `DEPTHS`.
+            leave: End the pass behind the last of `DEPTHS`: see `LayerTap.open`.
 
         Returns:
             Hidden states, shape (layers, rows, width); of no row without `look`.
@@ -391,17 +410,19 @@ class LocalModel:
         """
         if cancel.is_set:
             raise Cancelled("Stopped.")
-        batch = self._batch
+        batch = self._at.batch
         batch.n_tokens = len(rows)
         for place, row in enumerate(rows):
             batch.token[place] = row.token
             batch.pos[place] = row.position
-            batch.n_seq_id[place] = 1
+            batch.n_seq_id[place] = 1 + len(row.shared)
             batch.seq_id[place][0] = row.sequence
+            for number, sequence in enumerate(row.shared, start=1):
+                batch.seq_id[place][number] = sequence
             batch.logits[place] = row.output
         if look:
-            self._tap.open()
-        status = self._api.llama_decode(self._ctx, batch)
+            self._tap.open(leave=leave)
+        status = self._api.llama_decode(self._at.handle, batch)
         if status == 2 or cancel.is_set:
             raise Cancelled("Stopped.")
         if status != 0:
@@ -410,17 +431,16 @@ class LocalModel:
 
     def logits(self, row: int = -1) -> NDArray[np.float32]:
         """Logits of an output row of the last pass, shape (vocabulary,); valid until the next pass."""
-        pointer = self._api.llama_get_logits_ith(self._ctx, row)
+        pointer = self._api.llama_get_logits_ith(self._at.handle, row)
         return np.ctypeslib.as_array(pointer, shape=(self.vocabulary,))
 
     def close(self) -> None:
         """Free the memory; the object is of no use afterwards."""
         with self._lock.hold(CancelToken()):
-            if self._ctx:
-                self._api.llama_batch_free(self._batch)
-                self._api.llama_free(self._ctx)
+            if self._model:
+                self._at.close()
                 self._api.llama_model_free(self._model)
-                self._ctx = self._model = None
+                self._model = None
 
     @property
     def waiting(self) -> int:

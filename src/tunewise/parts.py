@@ -14,6 +14,7 @@ from tunewise.embedding import Embedder
 from tunewise.factors import Reading, SheetReader, embed_levels
 from tunewise.heads import Heads
 from tunewise.llm import LocalModel
+from tunewise.observing import Observer
 from tunewise.orders import Orders, Read
 from tunewise.prompts import PromptLibrary
 from tunewise.retrieval import Index
@@ -116,6 +117,15 @@ class Parts:
     def _make_heads(self) -> Heads | None:
         fits = self.shipped_heads.fits(self.model.fingerprint, self.library.digest)
         return self.shipped_heads if fits else None
+
+    @property
+    def observer(self) -> Observer:
+        """Takes note of every answer."""
+        settings = self.settings
+        made: Observer = self._part(
+            "observer", lambda: Observer(settings.log, aloud=settings.verbose, text=settings.log_text)
+        )
+        return made
 
     @property
     def shipped_heads(self) -> Heads:

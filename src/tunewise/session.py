@@ -169,6 +169,47 @@ class Session:
         self.tokens_read += len(rows)
         return states, logits
 
+    def read_at_once(self, text: str, endings: Sequence[str]) -> tuple[States, States]:
+        """Hidden states of a text and at the end of each of several endings behind it, and nothing else.
+
+        Text and endings share one forward pass, which leaves out the model's last layers. The session's own
+        context stays as it was.
+
+        Args:
+            text: What is read; the turn is closed behind it.
+            endings: At most `BRANCHES`; they do not see each other.
+
+        Returns:
+            States of shape (layers, tokens of the text, width), and (layers, endings, width).
+        """
+        self._flush()
+        model = self._model
+        tokens = model.tokenize(text)
+        everyone = range(1, 1 + len(endings))
+        rows = [
+            Row(token, self._done + place, everyone[0], shared=everyone[1:])
+            for place, token in enumerate((*tokens, *self._prefix.tail))
+        ]
+        start = self._done + len(rows)
+        ends = []
+        for sequence, ending in zip(everyone, endings, strict=True):
+            rows += [Row(token, start + place, sequence) for place, token in enumerate(model.tokenize(ending))]
+            ends.append(len(rows) - 1)
+        if self._done + len(rows) > model.context:
+            raise InputError(f"The text does not fit: the context holds {model.context} tokens.")
+        size = model.shape.rows
+        model.branch(len(endings))
+        try:
+            parts = [
+                model.decode(rows[first : first + size], self._cancel, look=True, leave=True)
+                for first in range(0, len(rows), size)
+            ]
+        finally:
+            model.prune()
+        self.tokens_read += len(rows)
+        states = np.concatenate(parts, axis=1)
+        return states[:, : len(tokens)], states[:, ends]
+
     def write(self, text: str, *, limit: int, stop: Sequence[str] = ()) -> Iterator[str]:
         """Write one continuation; see `write_side_by_side`."""
         for _, piece in self.write_side_by_side([text], limit=limit, stop=stop):

@@ -40,6 +40,10 @@ class Settings(BaseSettings):
 
     model: str = "qwen2.5-coder-1.5b"
     """Name in the catalogue (`tunewise models list`) or path of a GGUF file."""
+    engine: str | None = None
+    """A chat model elsewhere instead of the local one, as `provider:model` of LangChain; what is asked goes there."""
+    engine_url: str | None = None
+    """Address of an OpenAI-compatible server for `engine`, such as http://127.0.0.1:8000/v1."""
     knowledge: Path | None = None
     """Knowledge folder; the shipped one where unset."""
     prompts: Path | None = None
@@ -55,7 +59,11 @@ class Settings(BaseSettings):
     offline: bool = False
     """Never fetch anything; a missing model is then an error."""
     verbose: bool = False
-    """Log to stderr what is going on."""
+    """Write a JSON line for every answer to stderr: timings, tokens, hashes, verdict."""
+    log: Path | None = None
+    """File that gets the same lines."""
+    log_text: bool = False
+    """Put into the lines what was asked; without it they hold its hash and length only."""
 
     @classmethod
     def settings_customise_sources(

@@ -1,0 +1,122 @@
+"""Verdicts on many situations: one a processor, each in a single short forward pass.
+
+Beside each other, threads that work on a situation each lose no time waiting for each other, as threads do that
+share one. And a batch is asked for verdicts only, which the heads read out of the model's first three quarters,
+so the last quarter of the layers is left out, and situation and sheet go through in one pass rather than two. The
+hidden states are those of `Advisor.judge`, bit by bit; only the model's own words are missing, which hardly count.
+Where they could turn the verdict, it is judged in full. `evals/NOTES.md` has what it gains, and what gained less.
+"""
+
+import queue
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from tunewise import decision, dialogue
+from tunewise.advisor import Advisor
+from tunewise.errors import TunewiseError, WorkError
+from tunewise.llm import LocalModel
+from tunewise.schema import Judgement
+from tunewise.session import open_session
+from tunewise.timing import Clock
+from tunewise.turns import CancelToken
+
+ROWS = 256
+"""Tokens of a forward pass; a longer situation takes several."""
+NARROW = 0.015
+"""Lead over the runner-up below which a situation is judged in full; without the model's words no lead of 1,277
+readings moved by more."""
+
+
+class Lanes:
+    """Contexts that work beside each other, with a thread each.
+
+    Args:
+        advisor: Decides; its model is opened once more for each lane.
+        count: How many; as many as the model has threads for where None.
+    """
+
+    def __init__(self, advisor: Advisor, count: int | None = None) -> None:
+        advisor.load()
+        self._advisor = advisor
+        self._lanes = [advisor.model.lane(ROWS) for _ in range(count or advisor.model.threads)]
+        self._free: queue.SimpleQueue[LocalModel] = queue.SimpleQueue()
+        for lane in self._lanes:
+            self._free.put(lane)
+        # The first to come reads the prefix and keeps it on disk; the others take it from there.
+        for lane in self._lanes:
+            with open_session(lane, advisor.reader.prefix):
+                pass
+
+    def judge(
+        self, situations: Sequence[str], cancel: CancelToken | None = None
+    ) -> Iterator[Judgement | TunewiseError]:
+        """Judge situations, in order; one that cannot be judged yields its error instead.
+
+        Equal texts are judged once. The verdicts are those of `Advisor.judge`, the probabilities within a hundredth.
+
+        Args:
+            situations: As for `Advisor.judge`.
+            cancel: Stops the work when set.
+
+        Raises:
+            Cancelled: `cancel` was set.
+            EngineError: llama.cpp failed.
+        """
+        token = cancel or CancelToken()
+        with ThreadPoolExecutor(len(self._lanes)) as pool:
+            work = {text: pool.submit(self._judge, text, token) for text in dict.fromkeys(situations)}
+            try:
+                for text in situations:
+                    found = work[text].result()
+                    if isinstance(found, WorkError):
+                        raise found
+                    yield found
+            finally:
+                token.set()
+                pool.shutdown(cancel_futures=True)
+
+    def close(self) -> None:
+        """Free the memory."""
+        for lane in self._lanes:
+            lane.close()
+
+    def _judge(self, text: str, cancel: CancelToken) -> Judgement | TunewiseError:
+        lane = self._free.get()
+        try:
+            checked = dialogue.check(text)
+            self._advisor.check_length(checked)
+            found = self._glance(lane, checked, cancel) if self._read_out else None
+            if found is None:
+                found = self._whole(lane, checked, cancel)
+            return self._advisor.seen(found)
+        except TunewiseError as error:
+            return error
+        finally:
+            self._free.put(lane)
+
+    @property
+    def _read_out(self) -> bool:
+        """Whether heads read everything out of hidden states, so that the model's own words are not needed."""
+        heads = self._advisor.heads
+        return heads is not None and {spec.name for spec in self._advisor.library.factors} <= set(heads.factors)
+
+    def _glance(self, lane: LocalModel, text: str, cancel: CancelToken) -> Judgement | None:
+        """A verdict from hidden states alone; None where the lead is too narrow for that."""
+        advisor, clock = self._advisor, Clock()
+        assert advisor.heads is not None
+        with open_session(lane, advisor.reader.prefix, cancel) as session, clock.part("sheet"):
+            reading = advisor.reader.glance(session, advisor.orders(text).text)
+            clock.tokens_read = session.tokens_read
+        levels, verdicts = decision.usual_words(advisor.heads.verdict.mean, advisor.library.factors)
+        found = advisor.conclude(text, replace(reading, probabilities=levels, verdicts=verdicts), {}, clock)
+        first, second = sorted(found.probabilities.values(), reverse=True)[:2]
+        return found if first - second >= NARROW else None
+
+    def _whole(self, lane: LocalModel, text: str, cancel: CancelToken) -> Judgement:
+        """What `Advisor.judge` does, in a lane."""
+        advisor, clock = self._advisor, Clock()
+        with open_session(lane, advisor.reader.prefix, cancel) as session, clock.part("sheet"):
+            reading = advisor.reader.read(session, advisor.orders(text).text)
+            clock.tokens_read = session.tokens_read
+        return advisor.conclude(text, reading, {}, clock)
