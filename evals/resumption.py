@@ -17,11 +17,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tunewise.batching import Job, read_table
-from tunewise.schema import Judgement, Method, Timings, Verdict
+from tunewise.schema import Judgement, Method, Provenance, Timings, Verdict
 
 ROWS = 400
 PAUSE = 0.004
@@ -31,15 +32,20 @@ PAUSE = 0.004
 class Steady:
     """Judges by the length of the text, and logs what it judged."""
 
-    class _Part:
-        fingerprint = digest = "steady"
+    window = 4
 
     def __init__(self, log: Path) -> None:
         self.log = log
-        self.model = self.library = self.heads = self.corpus = self._Part()
-        self.index = self
 
-    def judge(self, text: str) -> object:
+    def provenance(self) -> Provenance:
+        """What its results depend on."""
+        return Provenance(tunewise="0", model="steady", model_sha256="0", prompts="0", knowledge="0")
+
+    def judge(self, texts: Sequence[str]) -> Iterator[Judgement]:
+        """Judge texts, as a cluster does."""
+        return map(self._one, texts)
+
+    def _one(self, text: str) -> Judgement:
         """A judgement in the form of the real one."""
         time.sleep(PAUSE)
         with self.log.open("a", encoding="utf-8") as stream:
@@ -122,7 +128,8 @@ def _start(table: Path, out: Path, log: Path) -> int:
     child = os.fork()
     if child == 0:
         try:
-            for _ in Job(Steady(log), read_table(table), out).run():  # type: ignore[arg-type]
+            steady = Steady(log)
+            for _ in Job(steady, read_table(table), out, cluster=steady).run():  # type: ignore[arg-type]
                 pass
         finally:
             os._exit(0)

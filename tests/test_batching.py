@@ -2,10 +2,6 @@
 
 import csv
 import json
-import random
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -17,8 +13,6 @@ from tunewise.schema import Judgement, Verdict
 from tunewise.session import open_session
 from tunewise.together import ROWS, Lanes
 from tunewise.turns import CancelToken
-
-KILLS = 8
 
 TEXTS = [
     "We have 4,000 labelled chest X-rays and two A100s and want to sort them by finding.",
@@ -68,68 +62,6 @@ def test_an_interrupted_run_goes_on_and_loses_nothing(advisor, table, tmp_path):
     journal.write_text(text[: len(text) - 9], encoding="utf-8")  # a crash in the middle of a line
     list(Job(advisor, read_table(table), broken).run())
     assert broken.read_text(encoding="utf-8") == whole.read_text(encoding="utf-8")
-
-
-CHILD = """
-import sys, time, types
-from pathlib import Path
-from tunewise.batching import Job, read_table
-from tunewise.schema import Judgement, Provenance
-
-given, out, judged, made = (Path(name) for name in sys.argv[1:])
-sample = Judgement.model_validate_json(judged.read_text(encoding="utf-8"))
-provenance = Provenance.model_validate_json(made.read_text(encoding="utf-8"))
-
-
-class Quick:
-    window = 4
-
-    def judge(self, texts):
-        for text in texts:
-            time.sleep(0.002)
-            yield sample.model_copy(update={"situation": text, "notes": (text,)})
-
-
-advisor = types.SimpleNamespace(provenance=lambda: provenance)
-print("begun", flush=True)
-for _ in Job(advisor, read_table(given), out, cluster=Quick()).run():
-    pass
-"""
-
-
-def test_kills_at_random_moments_lose_and_double_nothing(advisor, tmp_path):
-    given, sample, made = tmp_path / "in.txt", tmp_path / "judged.json", tmp_path / "made.json"
-    given.write_text("".join(f"Situation number {place}.\n" for place in range(400)), encoding="utf-8")
-    sample.write_text(advisor.judge(TEXTS[0]).model_dump_json(), encoding="utf-8")
-    made.write_text(advisor.provenance().model_dump_json(), encoding="utf-8")
-    chance = random.Random(7)
-
-    def start(out):
-        command = [sys.executable, "-c", CHILD, given, out, sample, made]
-        process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE)
-        assert process.stdout is not None and process.stdout.readline() == b"begun\n"
-        return process
-
-    whole, broken = tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"
-    assert start(whole).wait(timeout=120) == 0
-    journal = broken.with_name("broken.jsonl.partial")
-    reached = 0
-    for _ in range(KILLS):
-        process = start(broken)
-        time.sleep(chance.uniform(0.0, 0.25))
-        process.kill()
-        process.wait(timeout=30)
-        lines = journal.read_text(encoding="utf-8").splitlines()[1:] if journal.exists() else []
-        rows = [json.loads(line)["row"] for line in lines if line.endswith("}")]
-        assert rows == list(range(len(rows)))
-        # At most the line that was being written is lost.
-        assert len(rows) >= reached or broken.exists()
-        reached = max(reached, len(rows))
-    assert start(broken).wait(timeout=120) == 0
-    assert broken.read_text(encoding="utf-8") == whole.read_text(encoding="utf-8")
-    assert [json.loads(line)["advice"]["notes"] for line in broken.read_text(encoding="utf-8").splitlines()] == [
-        [f"Situation number {place}."] for place in range(400)
-    ]
 
 
 def test_a_glance_is_the_same_reading_bit_by_bit(advisor):
