@@ -160,14 +160,14 @@ def test_a_damaged_or_half_written_prefix_is_read_again(advisor, tmp_path):
         (file,) = tmp_path.glob("*.prefix")
         for harm in (file.read_bytes()[:-20], b"", b"\xff" * 1000):
             file.write_bytes(harm)
-            model._resident = None
+            model._at.resident = None
             assert say() == pytest.approx(first, abs=1e-4)
         (tmp_path / file.with_suffix(".sha256").name).unlink()  # killed between the file and its seal
-        model._resident = None
+        model._at.resident = None
         assert say() == pytest.approx(first, abs=1e-4)
         assert not list(tmp_path.glob("*.partial"))
     finally:
-        model._folder, model._resident = kept, None
+        model._folder, model._at.resident = kept, None
 
 
 @pytest.mark.parametrize("harm", [lambda data: data[: len(data) // 2], lambda _: b"", lambda _: b"PK\x03\x04 nothing"])
