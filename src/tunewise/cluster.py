@@ -63,7 +63,7 @@ class Cluster:
 
         ray: Any = importlib.import_module("ray")
         self._ray = ray
-        # A cluster that is begun here is for this machine alone.
+        # A cluster that is begun here needs no other address than loopback; not every version of Ray obeys.
         own = {} if os.environ.get("RAY_ADDRESS") else {"_node_ip_address": "127.0.0.1"}
         try:
             ray.init(include_dashboard=False, log_to_driver=False, ignore_reinit_error=True, **own)
