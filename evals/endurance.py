@@ -1,0 +1,86 @@
+"""Memory and file descriptors over many questions in a row.
+
+    python -m evals.endurance [--questions 200] [--model NAME]
+
+Short situations, questions about the subject, searches, refused messages and streams that are left early,
+mixed. Growth is counted from the end of a warm-up, in which every kind of work has been done.
+"""
+
+import argparse
+import contextlib
+import gc
+import sys
+from dataclasses import dataclass
+
+import psutil
+
+from tunewise import Advisor
+from tunewise.errors import TunewiseError
+
+WARM = 20
+"""Questions before the first measurement: caches fill and llama.cpp reserves its buffers."""
+GROWTH = 0.02
+SUBJECTS = ("photos of tiles", "support mails", "sensor readings", "scanned forms", "bird calls", "loan applications")
+WISHES = ("sort them by defect", "answer in our tone", "predict failures", "find the dates", "name the species")
+DATA = ("no labels at all", "300 labels", "40,000 labelled rows", "two million examples", "a handful of samples")
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What a run came to."""
+
+    questions: int
+    memory: float
+    """Share by which the resident memory grew."""
+    descriptors: int
+    """File descriptors that were opened and not closed."""
+
+
+def ask(advisor: Advisor, number: int) -> None:
+    """One of many different questions."""
+    subject, wish, data = SUBJECTS[number % 6], WISHES[number // 6 % 5], DATA[number // 30 % 5]
+    text = f"Case {number}: we have {subject} and want to {wish}. There are {data}."
+    with contextlib.suppress(TunewiseError):
+        match number % 8:
+            case 3:
+                advisor.search(text)
+            case 5:
+                # Nobody reads on: the generator is closed when it is let go.
+                for place, _ in enumerate(advisor.stream(text)):
+                    if place == 1:
+                        break
+            case 6:
+                advisor.judge("\x00" * (number + 1))
+            case _:
+                advisor.judge(text)
+
+
+def run(advisor: Advisor, questions: int, *, loud: bool = False) -> Growth:
+    """Ask so many questions behind the warm-up, and measure."""
+    process = psutil.Process()
+    for number in range(WARM):
+        ask(advisor, number)
+    gc.collect()
+    memory, descriptors = process.memory_info().rss, process.num_fds()
+    for number in range(WARM, WARM + questions):
+        ask(advisor, number)
+        if loud and (number - WARM) % 20 == 19:
+            print(f"{number - WARM + 1:4} questions {process.memory_info().rss / memory - 1:+.2%}", flush=True)
+    gc.collect()
+    return Growth(questions, process.memory_info().rss / memory - 1, process.num_fds() - descriptors)
+
+
+def main() -> None:
+    """Read the arguments, run, print."""
+    options = argparse.ArgumentParser(prog="python -m evals.endurance", description="Many questions in a row.")
+    options.add_argument("--questions", type=int, default=200)
+    options.add_argument("--model", default=None)
+    given = options.parse_args()
+    advisor = Advisor(offline=True, **({"model": given.model} if given.model else {}))
+    found = run(advisor, given.questions, loud=True)
+    print(f"{found.questions} questions: memory {found.memory:+.2%}, {found.descriptors:+} file descriptors")
+    sys.exit(0 if found.memory <= GROWTH and found.descriptors <= 0 else 1)
+
+
+if __name__ == "__main__":
+    main()
