@@ -52,6 +52,7 @@ class Parser:
     seeds: Sequence[Bytes]
     """Inputs it was made for; the cases are made from them."""
     parse: Callable[[Bytes], object]
+    cases: int = 0
     refused: int = 0
     crashes: list[tuple[Bytes, str]] = field(default_factory=list)
     slowest: float = 0.0
@@ -63,6 +64,7 @@ class Parser:
         for _ in range(cases):
             case = mutate(chance, chance.choice(self.seeds), self.seeds)
             began = time.perf_counter()
+            self.cases += 1
             try:
                 self.parse(case)
             except TunewiseError:
@@ -247,7 +249,9 @@ def parsers(folder: Path) -> list[Parser]:
     ]  # fmt: skip
 
 
-def run(cases: int, seed: int, only: Sequence[str] = ()) -> list[Parser]:
+def run(
+    cases: int, seed: int, only: Sequence[str] = (), listen: Callable[[Parser], object] = lambda _: None
+) -> list[Parser]:
     """Share the cases out over the parsers and feed them."""
     home = Path.cwd()
     with tempfile.TemporaryDirectory() as scratch:
@@ -255,9 +259,21 @@ def run(cases: int, seed: int, only: Sequence[str] = ()) -> list[Parser]:
         try:
             for parser in chosen:
                 parser.run(-(-cases // len(chosen)), seed)
+                listen(parser)
         finally:
             os.chdir(home)
     return chosen
+
+
+def tell(parser: Parser) -> None:
+    """Print what became of a parser, and every kind of crash once."""
+    print(
+        f"{parser.name:14} {parser.cases:9,} cases  {parser.refused:9,} refused  {len(parser.crashes):6,} crashes  "
+        f"slowest {1000 * parser.slowest:7.1f} ms",
+        flush=True,
+    )
+    for case, trace in {trace.splitlines()[-1][:60]: (case, trace) for case, trace in parser.crashes}.values():
+        print(f"  {case[:300]!r}\n{trace}", flush=True)
 
 
 def main() -> None:
@@ -267,15 +283,8 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--only", nargs="*", default=[])
     given = options.parse_args()
-    found = run(given.cases, given.seed, given.only)
+    found = run(given.cases, given.seed, given.only, tell)
     total = -(-given.cases // len(found))
-    for parser in found:
-        print(
-            f"{parser.name:14} {total:9,} cases  {parser.refused:9,} refused  {len(parser.crashes):6,} crashes  "
-            f"slowest {1000 * parser.slowest:7.1f} ms"
-        )
-        for case, trace in {trace.splitlines()[-1][:60]: (case, trace) for case, trace in parser.crashes}.values():
-            print(f"  {case[:300]!r}\n{trace}")
     crashes = sum(len(parser.crashes) for parser in found)
     print(f"{total * len(found):,} cases, {crashes:,} crashes")
     sys.exit(1 if crashes or any(parser.slowest > SLOW for parser in found) else 0)

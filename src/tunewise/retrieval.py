@@ -125,11 +125,14 @@ class Index:
                 return cls(folder, corpus, embedder)
             except StoreError:
                 pass
+        from chromadb.errors import ChromaError
+
         try:
             _build(folder, corpus, embedder, progress, reuse=not rebuild)
-        except OSError as error:
+        # On a full disk Chroma's database fails first, with an error of its own.
+        except (OSError, ChromaError) as error:
             raise StoreError(
-                f"The index cannot be written to {root}: {error.strerror or error}.",
+                f"The index cannot be written to {root}: {getattr(error, 'strerror', None) or error}.",
                 "Set TUNEWISE_CACHE to a folder that can be written.",
             ) from error
         return cls(folder, corpus, embedder)
