@@ -108,6 +108,8 @@ def gpu(name: str) -> Gpu:
 
 def shape_of(parameters: float) -> Shape:
     """The published shape nearest in size, scaled to that many parameters."""
+    if not 0 < parameters < math.inf:
+        raise UserError("A model needs a number of parameters above 0.", "Name its size, such as 7B.")
     nearest = min(shapes(), key=lambda item: abs(math.log(item.parameters / parameters)))
     return nearest.model_copy(update={"parameters": parameters})
 

@@ -138,7 +138,7 @@ def read(text: str) -> tuple[Quantity, ...]:
         for match in pattern.finditer(text):
             if not any(_overlap(match, other) for other in found):
                 quantity = _quantity(kind, match)
-                if quantity is not None:
+                if quantity is not None and _sensible(quantity):
                     found.append(quantity)
     found += [item for item in _named(text) if not any(other.kind is Kind.PARAMETERS for other in found)]
     return tuple(sorted(found, key=lambda item: item.start))
@@ -184,6 +184,12 @@ def _quantity(kind: Kind, match: re.Match[str]) -> Quantity | None:
     if kind is Kind.DAYS:
         value *= DAYS[parts["time"].lower()]
     return _made(kind, match, value)
+
+
+def _sensible(quantity: Quantity) -> bool:
+    """Whether a formula can calculate with it: no model has no weights, and nothing is endless."""
+    least = 1e-9 if quantity.kind in (Kind.PARAMETERS, Kind.GPUS, Kind.BITS, Kind.BATCH, Kind.CONTEXT) else 0.0
+    return least <= quantity.number < 1e30
 
 
 def _gpus(match: re.Match[str], parts: dict[str, str]) -> Quantity:
