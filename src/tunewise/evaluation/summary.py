@@ -185,7 +185,8 @@ def _rows(
         if some:
             theirs = [_verdict(found[scenario.id]) for scenario in some]
             rows.append(_row(name, some, theirs, [ours[scenario.id] for scenario in some]))
-    sheets = [_sheet_vote(record) for record in _by_id(records, "judged").values() if record.scenario in ours]
+    judged = _by_id(records, "judged")
+    sheets = [_sheet_vote(judged[scenario.id]) for scenario in kept]
     return [*rows, _row("factor sheet alone (its pushes)", kept, sheets, guesses)]
 
 
