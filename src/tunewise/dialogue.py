@@ -1,6 +1,7 @@
 """What kind of message this is, and what earlier turns of a conversation said."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -11,6 +12,9 @@ from tunewise.errors import InputError
 
 LONGEST = 20_000
 """Characters of one message; what lies behind would not fit any context here."""
+NOT_TEXT = frozenset({"Cc", "Cs", "Co", "Cn"})
+"""Unicode categories of control, surrogate, private and unassigned characters; those that only steer how text is laid
+out (Cf: joiners, direction marks) are part of many scripts."""
 QUESTION = re.compile(
     r"^(?:so |and |ok,? |hi,? |hello,? |please,? )*"
     r"(?:what(?:'s| is| are| does| do| did| was| were)?\b|how (?:does|do|much|many|long|is|are)\b|why\b|explain\b"
@@ -73,7 +77,7 @@ def check(text: str) -> str:
             f"The message has {len(trimmed):,} characters, and at most {LONGEST:,} can be read.",
             "Shorten it to what matters for the decision.",
         )
-    odd = sum(not (char.isprintable() or char in "\n\r\t\u200d\ufe0f") for char in trimmed)
+    odd = sum(unicodedata.category(char) in NOT_TEXT and char not in "\n\r\t" for char in trimmed)
     if odd > 0.02 * len(trimmed) or "\x00" in trimmed:
         raise InputError("The message is not text.", "Describe your situation in words.")
     if not _has_words(trimmed):

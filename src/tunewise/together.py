@@ -10,11 +10,13 @@ Where they could turn the verdict, it is judged in full. `evals/NOTES.md` has wh
 import queue
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 from tunewise import decision, dialogue
 from tunewise.advisor import Advisor
 from tunewise.errors import TunewiseError, WorkError
+from tunewise.factors import Reading
 from tunewise.llm import LocalModel
 from tunewise.schema import Judgement
 from tunewise.session import open_session
@@ -76,22 +78,49 @@ class Lanes:
                 token.set()
                 pool.shutdown(cancel_futures=True)
 
+    def read(self, situations: Sequence[str]) -> Iterator[Reading]:
+        """What the model computes of each situation, in order; that of `SheetReader.read`, bit by bit.
+
+        Args:
+            situations: Texts, read as they are.
+
+        Raises:
+            EngineError: llama.cpp failed.
+        """
+        cancel = CancelToken()
+        with ThreadPoolExecutor(len(self._lanes)) as pool:
+            try:
+                yield from pool.map(lambda text: self._read(text, cancel), situations)
+            finally:
+                cancel.set()
+                pool.shutdown(cancel_futures=True)
+
     def close(self) -> None:
         """Free the memory."""
         for lane in self._lanes:
             lane.close()
 
     def _judge(self, text: str, cancel: CancelToken) -> Judgement | TunewiseError:
-        lane = self._free.get()
         try:
             checked = dialogue.check(text)
             self._advisor.check_length(checked)
-            found = self._glance(lane, checked, cancel) if self._read_out else None
-            if found is None:
-                found = self._whole(lane, checked, cancel)
+            with self._lane() as lane:
+                found = self._glance(lane, checked, cancel) if self._read_out else None
+                if found is None:
+                    found = self._whole(lane, checked, cancel)
             return self._advisor.seen(found)
         except TunewiseError as error:
             return error
+
+    def _read(self, text: str, cancel: CancelToken) -> Reading:
+        with self._lane() as lane, open_session(lane, self._advisor.reader.prefix, cancel) as session:
+            return self._advisor.reader.read(session, text)
+
+    @contextmanager
+    def _lane(self) -> Iterator[LocalModel]:
+        lane = self._free.get()
+        try:
+            yield lane
         finally:
             self._free.put(lane)
 

@@ -25,7 +25,7 @@ from tunewise.heads import AVERAGED, POOLED, HeadCard, ReadOut, softmax
 from tunewise.llm import DEPTHS
 from tunewise.prompts import FactorSpec
 from tunewise.schema import Verdict
-from tunewise.session import open_session
+from tunewise.together import Lanes
 
 ORDER = list(Verdict)
 FOLDS = 5
@@ -48,7 +48,7 @@ LEAST = 40
 DISTURBED = 0.5
 """Share of the scenarios of which a disturbed copy is fitted on too, so that a verdict stands under small talk,
 slips of the keyboard and orders to the model."""
-KEEP_EVERY = 20
+KEEP_EVERY = 100
 Rows = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
@@ -136,15 +136,19 @@ def read(
     key = advisor.library.digest[:16] + advisor.model.fingerprint[:16] + repr(DEPTHS)
     known = _known(cache, key)
     missing = [scenario.situation for scenario in scenarios if scenario.situation not in known]
-    for place, text in enumerate(missing, start=1):
-        with open_session(advisor.model, advisor.reader.prefix) as session:
-            reading = advisor.reader.read(session, text)
-        vector = advisor.embedder.encode([text])[0]
-        known[text] = decision.features(reading.states, reading.pooled, reading.probabilities, reading.verdicts, vector)
-        if place % KEEP_EVERY == 0 or place == len(missing):
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(cache, key=np.array(key), texts=np.array(list(known)), rows=np.array(list(known.values())))
-        progress(place, len(missing))
+    if missing:
+        lanes = Lanes(advisor)
+        try:
+            vectors = advisor.embedder.encode(missing)
+            for place, (text, reading) in enumerate(zip(missing, lanes.read(missing), strict=True), start=1):
+                told = reading.probabilities, reading.verdicts, vectors[place - 1]
+                known[text] = decision.features(reading.states, reading.pooled, *told)
+                if place % KEEP_EVERY == 0 or place == len(missing):
+                    cache.parent.mkdir(parents=True, exist_ok=True)
+                    np.savez(cache, key=np.array(key), texts=np.array(list(known)), rows=np.array(list(known.values())))
+                progress(place, len(missing))
+        finally:
+            lanes.close()
     rows = np.array([known[scenario.situation] for scenario in scenarios], dtype=np.float32)
     width, count = advisor.model.width, len(advisor.library.factors) + 1
     states = rows[:, : (count + POOLED) * width].reshape(len(rows), -1, width)

@@ -253,7 +253,7 @@ def _hits(answered: Sequence[Record], scenarios: Sequence[Scenario]) -> list[boo
 def _seconds(answered: Sequence[Record], judged: Sequence[Record]) -> dict[str, dict[str, float]]:
     found = {}
     for name, records in (("verdict", judged), ("retrieve", answered), ("reasons", answered), ("total", answered)):
-        values = [record.seconds[name] for record in records]
+        values = [record.seconds[name] for record in records if name in record.seconds]
         if values:
             middle, high = np.percentile(values, [50, 95])
             found[name] = {"median": round(float(middle), 3), "p95": round(float(high), 3)}
