@@ -139,9 +139,8 @@ def read(
     if missing:
         lanes = Lanes(advisor)
         try:
-            vectors = advisor.embedder.encode(missing)
             for place, (text, reading) in enumerate(zip(missing, lanes.read(missing), strict=True), start=1):
-                told = reading.probabilities, reading.verdicts, vectors[place - 1]
+                told = reading.probabilities, reading.verdicts, advisor.embedder.encode([text])[0]
                 known[text] = decision.features(reading.states, reading.pooled, *told)
                 if place % KEEP_EVERY == 0 or place == len(missing):
                     cache.parent.mkdir(parents=True, exist_ok=True)
