@@ -10,7 +10,7 @@ from typing import Literal
 from tunewise.artifacts import ModelStore, is_path
 from tunewise.errors import TunewiseError
 from tunewise.schema import Value
-from tunewise.settings import Settings, resource
+from tunewise.settings import Settings
 
 PACKAGES = ("tunewise", "llama-cpp-python", "langchain-core", "chromadb", "onnxruntime", "gradio", "pydantic")
 NEEDED_MEMORY = 2.5e9
@@ -104,12 +104,18 @@ def _models(settings: Settings) -> Iterator[Finding]:
 
 
 def _knowledge(settings: Settings) -> Iterator[Finding]:
-    from tunewise import corpus
+    from tunewise.parts import document_store, knowledge_folder, searched
+    from tunewise.retrieval import MANIFEST, index_folder
 
-    folder = settings.knowledge or resource("knowledge")
-    read = corpus.load(folder)
-    yield Finding(subject="knowledge", state="good", text=f"{len(read.facts)} facts in {folder}")
-    built = list((settings.cache / "index").glob(f"{read.digest[:16]}-*/manifest.json"))
+    folder = knowledge_folder(settings)
+    read = searched(settings)
+    own = document_store(settings).documents()
+    facts = len(read.facts) - sum(item.passages for item in own)
+    yield Finding(subject="knowledge", state="good", text=f"{facts} facts in {folder}")
+    if own:
+        passages = sum(item.passages for item in own)
+        yield Finding(subject="your documents", state="good", text=f"{passages} passages of {len(own)} files")
+    built = (index_folder(settings.cache / "index", read, settings.chroma_server) / MANIFEST).is_file()
     text = "current" if built else "not built yet; the first question builds it in seconds"
     yield Finding(subject="index", state="good" if built else "note", text=text)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunewise import cli_batch, cli_estimate
+from tunewise import cli_batch, cli_estimate, cli_index
 from tunewise.errors import InputError, TunewiseError, UserError, WorkError
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ app = typer.Typer(
     help="Train from scratch, fine-tune, or use a model as it is? A local model answers, with reasons you "
     "can check.\n\nThe first question fetches the model (1.1 GB) once; after that nothing leaves this machine.",
     epilog="Settings: TUNEWISE_MODEL, TUNEWISE_ENGINE, TUNEWISE_ENGINE_URL, TUNEWISE_CACHE, TUNEWISE_KNOWLEDGE, "
-    "TUNEWISE_CONTEXT, TUNEWISE_THREADS, TUNEWISE_OFFLINE, TUNEWISE_LOG, or the same names without prefix in "
-    "tunewise.toml.\n\nExit codes: 0 done, 1 the work failed, 2 bad usage or bad input.",
+    "TUNEWISE_CHROMA, TUNEWISE_CONTEXT, TUNEWISE_THREADS, TUNEWISE_OFFLINE, TUNEWISE_LOG, or the same names "
+    "without prefix in tunewise.toml.\n\nExit codes: 0 done, 1 the work failed, 2 bad usage or bad input.",
 )
 models = typer.Typer(no_args_is_help=True, help="The model files: what is known, what is here.", rich_markup_mode=None)
 app.add_typer(models, name="models")
@@ -243,28 +243,33 @@ def search(
 
 @app.command()
 def index(
+    documents: Annotated[
+        list[Path] | None, typer.Argument(help="Folders or files of your own to add: Markdown, text, PDF, HTML, Word.")
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="Show the documents that were added.")] = False,
+    remove: Annotated[
+        list[str] | None, typer.Option(help="Forget a document or a folder of them; the files stay. May be repeated.")
+    ] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build it anew even if it is current.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
-    """Build the search index of the knowledge. A current one is left alone."""
-    from rich.console import Console
-    from rich.progress import Progress
+    """Build the search index, and add documents of your own to it. A current one is left alone.
 
-    from tunewise import corpus
-    from tunewise.parts import knowledge_folder
-    from tunewise.retrieval import Index
+    Named again, a folder is brought up to date: what changed is read anew, what is gone is forgotten.
 
-    with _advisor() as advisor, Progress(console=Console(stderr=True), transient=True) as bar:
-        folder = knowledge_folder(advisor.settings)
-        task = bar.add_task("Embedding facts", total=None)
-        built = Index.open(
-            advisor.settings.cache / "index",
-            corpus.load(folder),
-            advisor.embedder,
-            rebuild=rebuild,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    documents = len(built.corpus.documents)
-    typer.echo(f"{len(built.corpus.facts)} facts of {documents} files in {folder} can be searched.")
+    tunewise index handbook/ policy.pdf
+    """
+    if bool(documents) + bool(remove) + listing > 1:
+        raise UserError("Adding, --list and --remove are three commands.", "Give one of them at a time.")
+    with _advisor() as advisor:
+        if documents:
+            cli_index.add(advisor, documents, as_json=as_json)
+        elif remove:
+            cli_index.remove(advisor, remove, as_json=as_json)
+        elif listing:
+            cli_index.show(advisor, as_json=as_json)
+        else:
+            cli_index.build(advisor, rebuild=rebuild)
 
 
 @app.command()

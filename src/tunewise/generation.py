@@ -83,7 +83,7 @@ def write_reasons(
     session.read(verdict_line(verdict))
     written = [index for index, ground in enumerate(grounds) if can_be_written(ground, verdict)]
     leads = [
-        reason_lead(ground.factor.name, ground.factor.level, gist(ground.fact.text), ground.factor.quote)
+        reason_lead(ground.factor.name, ground.factor.level, gist(ground.fact.readable), ground.factor.quote)
         for ground in (grounds[index] for index in written)
     ]
     texts = [""] * len(grounds)
@@ -135,10 +135,10 @@ def faults(text: str, situation: str, verdict: Verdict, ground: Ground) -> list[
     A reason must be whole, speak of the situation, argue for the verdict, say nothing that neither
     situation nor fact supports, and not be copied out of the fact.
     """
-    found = grounding.violations(text, [situation, ground.fact.text])
+    found = grounding.violations(text, [situation, ground.fact.readable])
     if len(text.split()) < LEAST_WORDS or text[-1:] not in ".!":
         found.append("not a whole sentence")
-    if grounding.copied(text, ground.fact.text) > COPIED:
+    if grounding.copied(text, ground.fact.readable) > COPIED:
         found.append("copied from the fact")
     if AGAINST[verdict].search(text):
         found.append("argues for another verdict")
@@ -181,7 +181,7 @@ class AnswerWriter:
 
     def write(self, session: Session, question: str, facts: Sequence[Fact]) -> Iterator[str]:
         """Write an answer that cites facts as [1], [2] …; not checked yet."""
-        listed = "\n".join(f"[{place}] {fact.text}" for place, fact in enumerate(facts, start=1))
+        listed = "\n".join(f"[{place}] {fact.readable}" for place, fact in enumerate(facts, start=1))
         session.read(f"Facts:\n{listed}\n\nQuestion: {question}")
         session.close_turn()
         yield from session.write("Answer:", limit=ANSWER_TOKENS, stop=["\n\n", "\nQuestion:", "\nFacts:"])
@@ -196,7 +196,7 @@ def settle_answer(text: str, question: str, facts: Sequence[Fact]) -> tuple[str,
     """
     kept: list[str] = []
     used: list[int] = []
-    supports = [question, *(fact.text for fact in facts)]
+    supports = [question, *(fact.readable for fact in facts)]
     for sentence in re.split(r"(?<=[.!?])\s+(?!\[)", text.strip()):
         plain = re.sub(r"\s*\[\d+\]", "", sentence)
         if len(plain.split()) < 3 or plain[-1:] not in ".!?:" or grounding.violations(plain, supports):
@@ -207,10 +207,10 @@ def settle_answer(text: str, question: str, facts: Sequence[Fact]) -> tuple[str,
         used += [number for number in best if number not in used]
         kept.append(re.sub(r"\s*\[\d+\]", "", sentence) + "".join(f" [{used.index(n) + 1}]" for n in best))
     if not kept:
-        return f"{facts[0].text} [1]", (Evidence.of(facts[0]),)
+        return f"{facts[0].readable} [1]", (Evidence.of(facts[0]),)
     return " ".join(kept), tuple(Evidence.of(facts[number - 1]) for number in used)
 
 
 def _closest(sentence: str, facts: Sequence[Fact]) -> int:
-    weights = [grounding.overlap(sentence, fact.text) for fact in facts]
+    weights = [grounding.overlap(sentence, fact.readable) for fact in facts]
     return weights.index(max(weights)) + 1

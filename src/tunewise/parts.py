@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tunewise import corpus, generation
 from tunewise.artifacts import ModelStore, PullProgress
+from tunewise.documents import DocumentStore, Indexed, OwnDocument, with_documents
 from tunewise.embedding import Embedder
 from tunewise.factors import Reading, SheetReader, embed_levels
 from tunewise.heads import Heads
@@ -137,8 +138,71 @@ class Parts:
         return Embedder(self.store.pull(EMBEDDER, self._on_pull), self.store.pull(TOKENIZER, self._on_pull))
 
     def _make_index(self) -> Index:
-        folder = self.settings.knowledge or resource("knowledge")
-        return Index.open(self.settings.cache / "index", corpus.load(folder), self.embedder)
+        return self.build_index()
+
+    def build_index(self, *, rebuild: bool = False, progress: Callable[[int, int], None] | None = None) -> Index:
+        """Bring the index up to date with the knowledge folder and the user's documents, and use it from here on.
+
+        Args:
+            rebuild: Build it anew even if it is current.
+            progress: Called with facts done and facts in all while embedding.
+
+        Raises:
+            CorpusError: A file of the knowledge folder is malformed.
+            StoreError: The index or the list of documents cannot be read or written.
+        """
+        made = Index.open(
+            self.settings.cache / "index",
+            searched(self.settings),
+            self.embedder,
+            rebuild=rebuild,
+            progress=progress,
+            server=self.settings.chroma_server,
+        )
+        with self._guard:
+            self._parts["index"] = made
+        return made
+
+    def add_documents(
+        self,
+        *targets: Path | str,
+        on_file: Callable[[str, int, int], None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Indexed:
+        """Add documents of one's own: Markdown, text, PDF, HTML or Word; added again, they are brought up to date.
+
+        Args:
+            targets: Folders, searched at any depth, or files.
+            on_file: Called before each file with its name, files done and files in all.
+            progress: As for `build_index`.
+
+        Raises:
+            UserError: A target does not exist or holds no document, or none can be read.
+            WorkError: A library is missing, or the cache cannot be written.
+        """
+        done = document_store(self.settings).add([Path(target) for target in targets], self.embedder, on_file)
+        self.build_index(progress=progress)
+        return done
+
+    def documents(self) -> tuple[OwnDocument, ...]:
+        """The documents that were added."""
+        return document_store(self.settings).documents()
+
+    def remove_documents(self, target: Path | str) -> tuple[OwnDocument, ...]:
+        """Forget documents: one, or all of a folder. The files themselves are left alone.
+
+        Args:
+            target: Path of the file or folder, or the name under which it is listed.
+
+        Returns:
+            What was forgotten.
+
+        Raises:
+            UserError: No document was added from there.
+        """
+        gone = document_store(self.settings).remove(target)
+        self.build_index()
+        return gone
 
     def _make_model(self) -> LocalModel:
         path = self.store.resolve(self.settings.model, self._on_pull)
@@ -174,3 +238,14 @@ class Parts:
 def knowledge_folder(settings: Settings) -> Path:
     """The knowledge folder that settings name."""
     return settings.knowledge or resource("knowledge")
+
+
+def document_store(settings: Settings) -> DocumentStore:
+    """Where the user's own documents are kept."""
+    return DocumentStore(settings.cache / "documents")
+
+
+def searched(settings: Settings) -> corpus.Corpus:
+    """Everything that is searched: the knowledge folder and the user's own documents."""
+    own = document_store(settings).corpus_documents()
+    return with_documents(corpus.load(knowledge_folder(settings)), own)

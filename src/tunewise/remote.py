@@ -153,7 +153,7 @@ class RemoteAdvisor(Advisor):
         with clock.part("retrieve"):
             facts = [hit.fact for hit in self.index.search(text, ANSWER_FACTS)]
         yield EvidenceEvent(evidence=tuple(Evidence.of(fact) for fact in facts))
-        listed = "\n".join(f"[{place}] {fact.text}" for place, fact in enumerate(facts, start=1))
+        listed = "\n".join(f"[{place}] {fact.readable}" for place, fact in enumerate(facts, start=1))
         system = self.library.prompt("answer").render()
         with clock.part("reasons"):
             written = self.engine.write([("system", system), ("human", f"Facts:\n{listed}\n\nQuestion: {text}")])

@@ -6,6 +6,7 @@ that did not change are taken over from the previous index.
 """
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
@@ -29,10 +31,9 @@ from tunewise.embedding import Embedder
 from tunewise.errors import StoreError
 from tunewise.schema import Fact, Hit
 
-FORMAT = 3
+FORMAT = 4
 """Version of the layout of an index folder."""
 MANIFEST = "manifest.json"
-COLLECTION = "facts"
 BATCH = 256
 CANDIDATES = 40
 """Facts that each search hands to the fusion."""
@@ -69,17 +70,19 @@ class Index:
         folder: A complete index folder.
         corpus: What it was built from.
         embedder: What it was built with.
+        server: Address of the Chroma server that holds its vectors; None where they lie in the folder.
 
     Raises:
-        StoreError: The folder is damaged or was built from something else.
+        StoreError: The folder is damaged or was built from something else, or the server does not answer.
     """
 
-    def __init__(self, folder: Path, corpus: Corpus, embedder: Embedder) -> None:
+    def __init__(self, folder: Path, corpus: Corpus, embedder: Embedder, server: str | None = None) -> None:
         import bm25s
 
         self.folder = folder
         self.corpus = corpus
         self._embedder = embedder
+        self._server = server
         self._facts = corpus.facts
         self._place = {fact.id: place for place, fact in enumerate(self._facts)}
         try:
@@ -88,7 +91,7 @@ class Index:
                 raise StoreError("The index was built from another knowledge folder.", "Run 'tunewise index'.")
             self.vectors: NDArray[np.float32] = np.load(folder / "vectors.npy", allow_pickle=False)
             self._lexical = bm25s.BM25.load(str(folder / "bm25"), load_corpus=False)
-            self._store = _chroma(folder / manifest["store"], embedder)
+            self._store = _chroma(_client(server, folder / manifest["store"]), manifest["store"], embedder, old=True)
             if self._store._collection.count() != len(self._facts):
                 raise StoreError("The index is not complete.", "Run 'tunewise index --rebuild'.")
         except StoreError:
@@ -106,6 +109,7 @@ class Index:
         *,
         rebuild: bool = False,
         progress: Callable[[int, int], None] | None = None,
+        server: str | None = None,
     ) -> "Index":
         """The index of a corpus, built where it is missing or damaged.
 
@@ -115,27 +119,31 @@ class Index:
             embedder: What to embed with.
             rebuild: Build it anew whatever is there.
             progress: Called with facts done and facts in all while embedding.
+            server: Address of a Chroma server that is to hold the vectors, such as http://127.0.0.1:8000; texts
+                and vectors go there.
 
         Raises:
-            StoreError: The folder cannot be written.
+            StoreError: The folder cannot be written, or the server does not answer.
         """
-        folder = root / f"{corpus.digest[:16]}-v{FORMAT}"
+        folder = index_folder(root, corpus, server)
+        if server:
+            _client(server, folder).heartbeat()
         if not rebuild and (folder / MANIFEST).is_file():
             try:
-                return cls(folder, corpus, embedder)
+                return cls(folder, corpus, embedder, server)
             except StoreError:
                 pass
         from chromadb.errors import ChromaError
 
         try:
-            _build(folder, corpus, embedder, progress, reuse=not rebuild)
+            _build(folder, corpus, embedder, progress, reuse=not rebuild, server=server)
         # On a full disk Chroma's database fails first, with an error of its own.
         except (OSError, ChromaError) as error:
             raise StoreError(
                 f"The index cannot be written to {root}: {getattr(error, 'strerror', None) or error}.",
                 "Set TUNEWISE_CACHE to a folder that can be written.",
             ) from error
-        return cls(folder, corpus, embedder)
+        return cls(folder, corpus, embedder, server)
 
     def search(self, query: str, k: int = 5, *, only: Filter | None = None) -> list[Hit]:
         """The facts that fit a query best.
@@ -192,7 +200,13 @@ class Index:
         return dense, [place for place in words if only.admits(self._facts[place])]
 
     def _dense(self, vector: NDArray[np.float32], k: int) -> list[int]:
-        found = self._store._collection.query(query_embeddings=[vector], n_results=k, include=["distances"])
+        try:
+            found = self._store._collection.query(query_embeddings=[vector], n_results=k, include=["distances"])
+        # Over a network Chroma lets through whatever its HTTP client raises.
+        except Exception as error:
+            if self._server is None:
+                raise
+            raise _silent(self._server) from error
         return [self._place[identifier] for identifier in found["ids"][0] if identifier in self._place]
 
     def _lexical_scores(self, query: str) -> NDArray[np.float32]:
@@ -271,17 +285,49 @@ def indexed_text(fact: Fact) -> str:
     return f"{fact.title}: {fact.text}"
 
 
-def _chroma(folder: Path, embedder: Embeddings) -> Any:
+def index_folder(root: Path, corpus: Corpus, server: str | None = None) -> Path:
+    """Where the index of a corpus lies."""
+    place = f"-{sha256(server.encode()).hexdigest()[:8]}" if server else ""
+    return root / f"{corpus.digest[:16]}{place}-v{FORMAT}"
+
+
+def _client(server: str | None, folder: Path) -> Any:
+    """Chroma on a server, or embedded in a folder; either way it reports nothing to its makers.
+
+    Raises:
+        StoreError: The server does not answer as Chroma does.
+    """
     import chromadb
-    from langchain_chroma import Chroma
 
     settings = chromadb.config.Settings(anonymized_telemetry=False, allow_reset=False)
-    client = chromadb.PersistentClient(path=str(folder), settings=settings)
+    if server is None:
+        return chromadb.PersistentClient(path=str(folder), settings=settings)
+    address = urlsplit(server)
+    secure = address.scheme == "https"
+    port = address.port or (443 if secure else 80)
+    try:
+        return chromadb.HttpClient(address.hostname or "", port, ssl=secure, settings=settings)
+    # Besides errors of its own, Chroma lets through whatever its HTTP client raises.
+    except Exception as error:
+        raise _silent(server) from error
+
+
+def _silent(server: str) -> StoreError:
+    return StoreError(
+        f"The Chroma server at {server} does not answer.",
+        "Start it with 'chroma run', or unset TUNEWISE_CHROMA to keep the index in the cache.",
+    )
+
+
+def _chroma(client: Any, name: str, embedder: Embeddings, *, old: bool = False) -> Any:
+    from langchain_chroma import Chroma
+
     return Chroma(
-        collection_name=COLLECTION,
+        collection_name=name,
         client=client,
         embedding_function=embedder,
         collection_metadata={"hnsw:space": "cosine", "hnsw:search_ef": 100},
+        create_collection_if_not_exists=not old,
     )
 
 
@@ -305,6 +351,7 @@ def _build(
     progress: Callable[[int, int], None] | None,
     *,
     reuse: bool,
+    server: str | None,
 ) -> None:
     import bm25s
 
@@ -317,9 +364,10 @@ def _build(
         texts = [indexed_text(fact) for fact in facts]
         known = _known_vectors(root) if reuse else {}
         vectors = _embed(texts, known, embedder, progress)
-        # Chroma remembers every path it opened, so a folder that is built anew gets a new name.
+        # Chroma remembers every path it opened, so a folder that is built anew gets a new name. On a server
+        # the name keeps apart what several machines built.
         name = f"chroma-{time.time_ns()}"
-        store = _chroma(scratch / name, _KnownVectors(dict(zip(texts, vectors, strict=True))))
+        store = _chroma(_client(server, scratch / name), name, _KnownVectors(dict(zip(texts, vectors, strict=True))))
         for start in range(0, len(facts), BATCH):
             part = slice(start, start + BATCH)
             store.add_texts(
@@ -333,21 +381,33 @@ def _build(
         np.save(scratch / "vectors.npy", np.asarray(vectors, dtype=np.float32), allow_pickle=False)
         keys = [sha256(text.encode()).hexdigest() for text in texts]
         (scratch / "texts.json").write_text(json.dumps(keys))
-        manifest = {"format": FORMAT, "corpus": corpus.digest, "facts": len(facts), "store": name}
+        manifest = {"format": FORMAT, "corpus": corpus.digest, "facts": len(facts), "store": name, "server": server}
         (scratch / MANIFEST).write_text(json.dumps(manifest))
-        _put_in_place(scratch, folder)
+        _put_in_place(scratch, folder, server)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _put_in_place(scratch: Path, folder: Path) -> None:
+def _put_in_place(scratch: Path, folder: Path, server: str | None) -> None:
     """Move a finished index into place; another process may have been first, or the old be damaged."""
     if folder.exists():
-        shutil.rmtree(folder)
+        _drop(folder, server)
     scratch.rename(folder)
     stale = sorted(folder.parent.glob("*-v*"), key=lambda path: path.stat().st_mtime)[:-3]
     for old in stale:
-        shutil.rmtree(old, ignore_errors=True)
+        _drop(old, server)
+
+
+def _drop(folder: Path, server: str | None) -> None:
+    """Delete an index, and what it holds on the server that is in use."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        if server and manifest["server"] == server:
+            _client(server, folder).delete_collection(manifest["store"])
+    # A damaged index, or one whose collection is gone, is deleted all the same.
+    except Exception as error:
+        logging.getLogger(__name__).debug("The collection of %s was not deleted: %s", folder.name, error)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _known_vectors(root: Path) -> dict[str, NDArray[np.float32]]:

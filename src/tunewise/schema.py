@@ -40,7 +40,9 @@ class Fact(Value):
     id: str
     """Stable identifier, unique in the folder, such as `F09.01`."""
     text: str
-    """The fact in at most 60 words, verbatim as it stands in the file."""
+    """The fact in at most 60 words (80 in a user's document), verbatim as it stands in the file."""
+    told: str | None = None
+    """What the model reads of it, where that is less: sentences that give it orders are left out."""
     document: str
     """File it stands in, relative to the knowledge folder."""
     title: str
@@ -51,6 +53,11 @@ class Fact(Value):
     """article, topic, case, rules, glossary, or own for a user's document."""
     sources: tuple[Source, ...]
     """At least one."""
+
+    @property
+    def readable(self) -> str:
+        """What the model reads of it."""
+        return self.text if self.told is None else self.told
 
 
 class Hit(Value):

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field, HttpUrl, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     """Address of an OpenAI-compatible server for `engine`, such as http://127.0.0.1:8000/v1."""
     knowledge: Path | None = None
     """Knowledge folder; the shipped one where unset."""
+    chroma: HttpUrl | None = None
+    """A Chroma server that holds the index instead of the cache, such as http://127.0.0.1:8000; the texts of the
+    knowledge folder and of your documents go there."""
     prompts: Path | None = None
     """Folder of prompts; the shipped one where unset."""
     cache: Path = Field(default_factory=default_cache)
@@ -64,6 +67,11 @@ class Settings(BaseSettings):
     """File that gets the same lines."""
     log_text: bool = False
     """Put into the lines what was asked; without it they hold its hash and length only."""
+
+    @property
+    def chroma_server(self) -> str | None:
+        """Address of the Chroma server; None where the index lies in the cache."""
+        return str(self.chroma).rstrip("/") if self.chroma else None
 
     @classmethod
     def settings_customise_sources(

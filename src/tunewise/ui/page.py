@@ -131,7 +131,9 @@ class Page:
 
     def _knowledge_tab(self) -> None:
         knowledge = self._advisor.index.corpus
-        topics = sorted({(fact.title, fact.topic) for fact in knowledge.facts})
+        topics = sorted(
+            {("Your documents" if fact.kind == "own" else fact.title, fact.topic) for fact in knowledge.facts}
+        )
         with gr.Row():
             query = gr.Textbox(
                 label="Search the knowledge folder",
