@@ -1,10 +1,13 @@
 """Quantities as people write them: "7B", "4×A100 80GB", "50k rows", "2,5 Mio. Bilder", "half a billion tokens"."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
+from tunewise.estimation import nouns
 from tunewise.estimation.catalogue import Gpu, gpus, shapes
+from tunewise.estimation.numbers import Amount, amounts
 from tunewise.schema import Value
 
 
@@ -13,21 +16,35 @@ class Kind(StrEnum):
 
     PARAMETERS = "parameters"
     TOKENS = "tokens"
+    WORDS = "words"
     CONTEXT = "context"
     """Tokens of one sequence."""
     EXAMPLES = "examples"
     """Rows, images, labels, documents and the like."""
     GPUS = "gpus"
     MEMORY = "memory"
-    """GB."""
+    """GB of a card or a machine."""
+    DATA = "data"
+    """GB on a disk."""
     BITS = "bits"
     EPOCHS = "epochs"
     BATCH = "batch"
     RANK = "rank"
-    DOLLARS = "dollars"
+    MONEY = "money"
     DAYS = "days"
+    LATENCY = "latency"
+    """Milliseconds."""
+    RATE = "rate"
+    """Requests, or whatever is to be judged, a day."""
     AUDIO = "audio"
     """Hours of recordings."""
+
+
+UNITS = {
+    Kind.CONTEXT: "tokens", Kind.GPUS: "GPU", Kind.MEMORY: "GB", Kind.DATA: "GB", Kind.BATCH: "sequences",
+    Kind.MONEY: "USD", Kind.LATENCY: "ms", Kind.RATE: "requests/day", Kind.AUDIO: "hours",
+}  # fmt: skip
+"""Units, where they are not the name of the kind."""
 
 
 class Quantity(Value):
@@ -36,183 +53,327 @@ class Quantity(Value):
     kind: Kind
     """What it counts."""
     number: float
-    """In the unit of its kind."""
+    """In the unit of its kind: the mean of a range, the bound of "at most" or "at least"."""
+    low: float | None
+    """None where the text says no more than "at most"."""
+    high: float | None
+    """None where it says no more than "at least"."""
+    unit: str
+    """Such as GB, USD, EUR/month, or the name of the card."""
     text: str
     """The words it was read from, verbatim."""
     start: int
     """Place of these words in the text."""
     gpu: Gpu | None = None
-    """Which card, for GPUS."""
+    """Which card, for GPUS, if one of the catalogue is named."""
+
+    @property
+    def end(self) -> int:
+        """Where the words end."""
+        return self.start + len(self.text)
 
 
-WORDS = {
-    "a": 1, "an": 1, "one": 1, "single": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7,
-    "eight": 8, "nine": 9, "ten": 10, "twelve": 12, "sixteen": 16, "twenty": 20, "thirty": 30, "forty": 40,
-    "fifty": 50, "hundred": 100, "dozen": 12, "half a": 0.5, "a couple of": 2, "couple of": 2,
-}  # fmt: skip
-ARTICLES = frozenset({"a", "an", "one", "single"})
-"""Before a noun these count nothing: "a user", "one label per image"."""
-SCALES = {
-    "k": 1e3, "thousand": 1e3, "tsd": 1e3, "tausend": 1e3, "mil": 1e3, "lakh": 1e5, "lakhs": 1e5,
-    "m": 1e6, "mm": 1e6, "mn": 1e6, "mio": 1e6, "million": 1e6, "millions": 1e6, "millionen": 1e6, "crore": 1e7,
-    "millones": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "billions": 1e9, "milliarden": 1e9, "mrd": 1e9,
-    "t": 1e12, "tn": 1e12, "trillion": 1e12, "trillions": 1e12, "hundred": 100, "dozen": 12, "hundred thousand": 1e5,
-}  # fmt: skip
-DAYS = {
-    "minute": 1 / 1440, "hour": 1 / 24, "day": 1, "week": 7, "month": 30, "year": 365, "tag": 1,
-    "woche": 7, "monat": 30,
-}  # fmt: skip
-DIGITS = r"\d{1,3}(?:[,.'\u00a0\u202f ]\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)?"
-NUMBER = (
-    rf"(?P<digits>{DIGITS}|(?<![\w-])(?:half a|a couple of|a|an|one|single|two|three|four|five|six|seven|eight|nine|ten"
-    r"|twelve|sixteen|twenty|thirty|forty|fifty)(?=[\s-]))"
+def read(text: str) -> tuple[Quantity, ...]:
+    """Quantities of a text in the order in which they stand there; each word is read once."""
+    found = [*_cards(text), *_coded_bits(text), *_none(text)]
+    for amount in amounts(text):
+        if not any(amount.first < item.end and item.start < amount.end for item in found):
+            found += _counted(text, amount)
+    found += [item for item in _named(text) if not any(other.kind is Kind.PARAMETERS for other in found)]
+    return tuple(sorted((item for item in found if _sensible(item)), key=lambda item: item.start))
+
+
+def first(quantities: Sequence[Quantity], kind: Kind) -> Quantity | None:
+    """The first quantity of a kind that is more than nothing."""
+    return next((item for item in quantities if item.kind is kind and item.number > 0), None)
+
+
+def _sensible(quantity: Quantity) -> bool:
+    """Whether a formula can calculate with it: no model has no weights, and nothing is endless."""
+    least = 1e-9 if quantity.kind in (Kind.PARAMETERS, Kind.BITS, Kind.BATCH, Kind.CONTEXT) else 0.0
+    return least <= quantity.number < 1e30
+
+
+# -- what stands around a number --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What stands behind or before a number, and what it counts then."""
+
+    kind: Kind
+    after: re.Pattern[str]
+    before: re.Pattern[str]
+    factor: Callable[[re.Match[str]], float]
+    articles: bool
+    """Whether "a" counts here, as in "a year"."""
+
+
+def _rule(
+    kind: Kind,
+    after: str = "",
+    before: str = "",
+    factor: Callable[[re.Match[str]], float] = lambda match: 1.0,
+    *,
+    articles: bool = False,
+) -> _Rule:
+    return _Rule(kind, re.compile(after, re.I), re.compile(rf"(?:{before})$", re.I), factor, articles)
+
+
+def _days(match: re.Match[str]) -> float:
+    return next(days for stem, days in nouns.DAYS if match["time"].lower().startswith(stem))
+
+
+def _gigabytes(match: re.Match[str]) -> float:
+    return nouns.GIGABYTES[(match["byte"] or "g")[0].lower()]
+
+
+def _per_day(match: re.Match[str]) -> float:
+    if "qps" in match.groupdict() and match["qps"]:
+        return 86_400.0
+    return 1.0 if match["daily"] else 1 / _days(match)
+
+
+TIME = rf"(?P<time>{nouns.TIME})"
+BYTES = r"(?P<byte>[kmgtp]i?b|gigs?|gigabytes?|terabytes?|megabytes?)\b"
+CURRENCY_BEFORE = r"(?P<mark>us\$|[$€£]|usd|eur|gbp)[ ]?"
+CURRENCY_AFTER = r"[ ]?(?P<mark>\$|€|£|(?:us[ -])?dollars?\b|usd\b|euros?\b|eur\b|bucks\b|pounds?\b|gbp\b|grand\b)"
+SPOKEN_OF = r"(?:of )?(?:[\w-]+ ){0,2}?"
+PER_TIME = rf"[ ]?(?:/|per |an? |each |every |pro |am |par |por |al |a )[ ]?{TIME}"
+SEQUENCE = r"(?:tokens?[ -](?:of )?(?:long )?(?:context|sequences?|window|prompts?)|context|ctx|sequence length)"
+CODED = re.compile(r"\b(?P<code>int4|int8|fp8|fp16|bf16|fp32|nf4|q4\w*|q8\w*)\b", re.I)
+BITS_OF = {"int4": 4, "nf4": 4, "int8": 8, "fp8": 8, "fp16": 16, "bf16": 16, "fp32": 32}
+RULES: tuple[_Rule, ...] = (
+    _rule(Kind.BITS, r"[ -]?bits?\b"),
+    _rule(Kind.RANK, before=r"\b(?:rank|r)(?: of)?[ =:]+"),
+    _rule(Kind.EPOCHS, r"[ -]?(?:epochs?|epochen|époques?)\b"),
+    _rule(Kind.BATCH, before=r"\bbatch(?:[ -]?size)?(?: of| is)?[ =:]*"),
+    _rule(Kind.BATCH, r"[ ](?:concurrent|parallel|simultaneous)\b"),
+    _rule(Kind.LATENCY, r"[ ]?(?:ms|msec|milliseconds?|millisekunden|millisecondes)\b"),
+    _rule(
+        Kind.LATENCY,
+        rf"[ -]?(?:s|secs?|seconds?|sekunden?|secondes?|segundos?)\b(?!['’])(?![ -](?:{nouns.SOUND}|clips?|snippets?))",
+        factor=lambda match: 1000.0,
+    ),
+    _rule(Kind.GPUS, rf"[ ]?[x×*]?[ -]?(?:{nouns.MAKER})?(?:{nouns.CARDS})(?!\w|[ -]hours?)", articles=True),
+    _rule(Kind.GPUS, r"(?=[ ]\d+[ ]?gi?b[ -](?:cards?|gpus?)\b)", articles=True),
+    _rule(Kind.CONTEXT, rf"[ -]?{SEQUENCE}"),
+    _rule(
+        Kind.CONTEXT,
+        before=r"\b(?:context|sequence|seq|ctx)(?:[ -](?:length|window|len|size))?(?: of| is|:|=)?[ ]?",
+        after=r"(?![ ]?%|[\w-]*[ -]?(?:users?|requests?))",
+    ),
+    _rule(Kind.DATA, rf"[ ]?{BYTES} (?:of )?(?:[\w-]+ ){{0,3}}?(?:{nouns.STORED})\b", factor=_gigabytes),
+    _rule(Kind.DATA, r"[ ]?(?P<byte>[p]i?b)\b", factor=_gigabytes),
+    _rule(
+        Kind.MEMORY, rf"[ -]?(?:{BYTES}|(?P<g>g)(?= of | ?v?ram))", factor=lambda m: 1.0 if m["g"] else _gigabytes(m)
+    ),
+    _rule(Kind.MONEY, before=CURRENCY_BEFORE),
+    _rule(Kind.MONEY, CURRENCY_AFTER),
+    _rule(
+        Kind.AUDIO,
+        rf"[ -]?{TIME}[ ]{SPOKEN_OF}(?:{nouns.SOUND})",
+        factor=lambda match: 24 * _days(match),
+        articles=True,
+    ),
+    _rule(
+        Kind.AUDIO,
+        rf"[ -]?{TIME}",
+        before=rf"\b(?:{nouns.SOUND})[ ]?[,:][ ]?(?:about |some |roughly )?",
+        factor=lambda match: 24 * _days(match),
+    ),
+    _rule(Kind.DAYS, rf"[ -]?{TIME}(?![ -](?:ago|old|later)\b)", factor=_days, articles=True),
+    _rule(Kind.TOKENS, r"[ -]?(?:de )?(?:[a-z]+ )?(?:tokens?|tok)\b"),
+    _rule(Kind.WORDS, rf"[ -]?(?:de )?(?:[a-z]+ )?(?:words?|wörter|mots|palabras|parole)\b(?!{PER_TIME})"),
+    _rule(Kind.RATE, r"[ ]?(?P<qps>qps|rps)\b", factor=_per_day),
+    _rule(
+        Kind.RATE,
+        rf"(?![ -]?(?:{nouns.UNCOUNTED}|words?|tokens?)\b)(?:[ ]?(?:{nouns.BETWEEN}){{0,2}}?{nouns.WORD})??"
+        rf"(?:{PER_TIME}|(?P<daily>[ ](?:daily|täglich|par jour|al día)\b))",
+        factor=_per_day,
+        articles=False,
+    ),
+    _rule(
+        Kind.PARAMETERS,
+        r"[ -]?(?:de )?(?:[a-z]+ )?(?:parameter[ns]?|params?|weights|paramètres|parámetros|parametri)\b",
+    ),
+    _rule(Kind.EXAMPLES, rf"[ ]?(?:多)?[ ]?(?:{nouns.MEASURES})"),
+    _rule(Kind.EXAMPLES, rf"[ ]?(?:of |de |von )?(?:{nouns.BETWEEN}){{0,3}}?(?:{nouns.COUNTED})\b"),
+    _rule(Kind.EXAMPLES, rf"[ ](?:hand-|hand )?(?:{nouns.LABELLED})\b"),
+    _rule(
+        Kind.EXAMPLES, before=rf"\b(?:{nouns.COUNTED}|{nouns.LABELLED})[ ]?[:=][ ]*(?:[~≈]|about |some |circa |ca\. ?)?"
+    ),
 )
-SCALE = (
-    r"(?:[ \u00a0-]?(?P<scale>hundred thousand|(?:thousand|tausend|tsd|millions?|millionen|millones|mio|milliarden"
-    r"|mrd|billions?|trillions?|lakhs?|crore|hundred|dozen|mil)(?![a-z])\.?|(?:k|mm|mn|m|bn|b|tn|t)(?![a-z])))?"
-)
-COUNTED = (
-    r"(?:rows?|records?|samples?|examples?|images?|pictures?|photos?|pics|scans?|x-?rays?|slides?|labels?|annotations?|pairs?"
-    r"|documents?|docs|articles?|tickets?|e-?mails?|messages?|reviews?|sentences?|clips?|recordings?|videos?|frames?|cases?|users?"
-    r"|customers?|patients?|pages?|transcripts?|questions?|prompts?|conversations?|dialogues?|sequences?|molecules?|tweets?|files?"
-    r"|tiles?|items?|products?|transactions?|points|datapoints|instances|entries|bilder|zeilen|beispiele|lignes|exemples|filas)"
-)
-CARD_NAME = "|".join(
+NEAR = 120
+"""Characters around a number within which its meaning is looked for."""
+SPENDS = re.compile(r"\b(?:costs?|pays?|budget|price|spend)\b", re.I)
+PER_UNIT = re.compile(r"(?:\d[kM]?|[$€£]|dollars?|euros?|usd|eur|once|twice|times|gpu|hours?)[ ]$", re.I)
+OPEN_CLASS = re.compile(rf"[ ](?:of )?(?:{nouns.BETWEEN}){{0,3}}?(?!{nouns.UNCOUNTED}\b)(?:{nouns.PLURAL})\b", re.I)
+LEAST_OPEN = 100
+"""From this number on, any plural that is no known measure is taken for examples."""
+SIZE = re.compile(r"[\d.]+[ -]?(?:b|bn|billion)\b|[\d.]+m\b", re.I)
+MIXTURES = {(8, 7e9): 46.7e9, (8, 22e9): 141e9}
+"""Parameters of mixtures of experts that share attention (Jiang et al. 2024; Mistral AI 2024)."""
+MIXTURE = re.compile(r"[x×](?P<size>\d+)b\b", re.I)
+
+
+def _counted(text: str, amount: Amount) -> Iterator[Quantity]:
+    behind, ahead = text[amount.end : amount.end + NEAR], text[max(amount.first - NEAR, 0) : amount.first]
+    mixture = MIXTURE.match(behind)
+    if mixture and (total := MIXTURES.get((int(amount.middle), float(mixture["size"]) * 1e9))):
+        yield _made(Kind.PARAMETERS, text, (amount.first, amount.end + mixture.end()), (total, total))
+        return
+    for rule in RULES:
+        if amount.bare and not (rule.articles and _stands_alone(text, amount)):
+            continue
+        after, before = rule.after.match(behind), rule.before.search(ahead)
+        if after and before and not _idle(rule.kind, text, amount):
+            yield _ruled(rule, text, amount, before, after)
+            return
+    if not amount.bare and (found := _by_size(text, amount)):
+        yield found
+
+
+def _idle(kind: Kind, text: str, amount: Amount) -> bool:
+    """Whether it cannot be of that kind after all: half an example, or what something costs a month."""
+    if kind is Kind.EXAMPLES:
+        return 0 < amount.middle < 1
+    return kind is Kind.RATE and bool(SPENDS.search(text[max(amount.first - 40, 0) : amount.first]))
+
+
+def _stands_alone(text: str, amount: Amount) -> bool:
+    """Whether an article is not that of "$3 an hour" or "40 a day"."""
+    return not PER_UNIT.search(text[max(amount.first - 40, 0) : amount.first])
+
+
+def _ruled(rule: _Rule, text: str, amount: Amount, before: re.Match[str], after: re.Match[str]) -> Quantity:
+    factor, unit = rule.factor(after), None
+    if rule.kind is Kind.CONTEXT:
+        factor = _binary(amount)
+    if rule.kind is Kind.MONEY:
+        unit = _money(text, amount, before, after)
+    place = (min(amount.start, amount.first - len(before.group())), amount.end + after.end())
+    ends = tuple(None if end is None else end * factor for end in (amount.low, amount.high))
+    return _made(rule.kind, text, place, (ends[0], ends[1]), unit=unit)
+
+
+def _binary(amount: Amount) -> float:
+    """A context of 8k has 8,192 tokens; one of 10k has 10,000."""
+    thousands = amount.middle / 1000
+    power = amount.scaled and thousands >= 1 and thousands == int(thousands) and int(thousands).bit_count() == 1
+    return 1.024 if power else 1.0
+
+
+def _money(text: str, amount: Amount, before: re.Match[str], after: re.Match[str]) -> str:
+    groups = {**before.groupdict(), **{name: mark for name, mark in after.groupdict().items() if mark}}
+    currency = nouns.CURRENCIES[groups["mark"].lower()[:2]]
+    time = re.match(PER_TIME, text[amount.end + after.end() :][:NEAR], re.I)
+    return f"{currency}/{nouns.PERIODS[_days(time)]}" if time and _days(time) in nouns.PERIODS else currency
+
+
+def _by_size(text: str, amount: Amount) -> Quantity | None:
+    """A model called by its size, or any plural that is many enough to be data."""
+    behind = text[amount.end : amount.end + NEAR]
+    opened = OPEN_CLASS.match(behind) if amount.middle >= LEAST_OPEN else None
+    if opened:
+        return _made(Kind.EXAMPLES, text, (amount.start, amount.end + opened.end()), (amount.low, amount.high))
+    if SIZE.search(text[amount.first : amount.end]) and text[amount.first - 1 : amount.first] not in ("$", "€", "£"):
+        return _made(Kind.PARAMETERS, text, (amount.start, amount.end), (amount.low, amount.high))
+    return None
+
+
+# -- cards, codes and names -------------------------------------------------------------------------------------------
+
+NAMES = "|".join(
     sorted(
         {re.escape(alias).replace(r"\ ", r"[ -]?").replace(r"\-", "[ -]?") for gpu in gpus() for alias in gpu.aliases},
         key=len,
         reverse=True,
     )
 )
-MAKER = r"(?:nvidia |rtx |geforce |tesla |used |consumer )*"
-OWNED = r"(?<![\w-])(?P<article>my|our|the|old|used)"
-SEQUENCE = r"(?:tokens?[ -](?:of )?(?:long )?(?:context|sequences?|window|prompts?)|context|ctx|sequence length)"
-SOUND = r"(?:audio|speech|recordings?|transcri\w+|calls|sound|music)"
-TIME = r"(?P<time>minute|hour|day|week|month|year|tag|woche|monat)"
-PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
-    (kind, re.compile(pattern, re.I))
-    for kind, pattern in (
-        (
-            Kind.GPUS,
-            rf"(?:(?:{NUMBER}|{OWNED})[ ]?[x×*]?[ ]?{MAKER})?"
-            rf"(?<![\w.])(?:(?P<glued>\d{{1,4}})[x×*][ ]?)?{MAKER}(?P<card>{CARD_NAME})s?(?![\w])"
-            r"(?:[ -]?(?:ti|sxm|pcie))?(?:[ (-]*(?P<size>\d+)[ ]?gi?b\)?)?"
-            r"(?:[ ]?[x×*][ ]?(?P<after>\d{1,4})(?!\d))?",
-        ),
-        (Kind.BITS, r"(?P<digits>\d{1,2})[ -]?bits?\b|\b(?P<code>int4|int8|fp8|fp16|bf16|fp32|nf4|q4\w*|q8\w*)\b"),
-        (Kind.RANK, r"\b(?:rank|r)[ =]+(?P<digits>\d+)"),
-        (Kind.EPOCHS, rf"{NUMBER}[ -]?epochs?\b"),
-        (
-            Kind.BATCH,
-            r"\bbatch(?:[ -]size)?(?: of)?[ =:]*(?P<digits>\d+)"
-            r"|(?P<digits2>\d+) (?:concurrent|parallel|simultaneous)",
-        ),
-        (
-            Kind.CONTEXT,
-            rf"{NUMBER}{SCALE}[ -]?{SEQUENCE}|\b(?:context|sequence|seq|ctx)(?:[ -](?:length|window|len|size))?"
-            r"(?: of| is|:|=)? ?(?P<digits2>\d[\d,.]*)[ ]?(?P<scale2>k)?",
-        ),
-        (Kind.MEMORY, rf"{NUMBER}[ ]?(?P<unit>tb|tib|gb|gib|gig|gigs|mb)\b"),
-        (Kind.DOLLARS, rf"[$€£] ?{NUMBER}{SCALE}"),
-        (Kind.DOLLARS, rf"{NUMBER}{SCALE}[ ]?(?:\$|€|dollars?\b|usd\b|euros?\b|eur\b|bucks\b)"),
-        (Kind.AUDIO, rf"{NUMBER}{SCALE}[ -]?(?:hours?|hrs?|h|stunden)\b(?= (?:of |\w+ ){{0,3}}{SOUND})"),
-        (Kind.DAYS, rf"{NUMBER}[ -]?{TIME}e?n?s?\b"),
-        (Kind.TOKENS, rf"{NUMBER}{SCALE}[ -]?(?:\w+ )?(?:tokens?|tok)\b"),
-        (Kind.PARAMETERS, rf"{NUMBER}{SCALE}[ -]?(?:parameters?|params?|weights)\b"),
-        (Kind.EXAMPLES, rf"{NUMBER}{SCALE}[ -]?(?:[\w-]+[ ]){{0,3}}?{COUNTED}\b"),
-        (
-            Kind.PARAMETERS,
-            # Millions alone may count anything; glued to an M they are the size of a model.
-            r"(?<![\w$€£.,])(?P<digits>\d+(?:\.\d+)?)(?:(?=[ -]?b)[ -]?(?P<scale>b|bn|billion)|(?P<scale2>m))\b"
-            r"(?![ -]?(?:€|\$|dollars?|usd))",
-        ),
-    )
+CARD = re.compile(
+    rf"(?<![\w.,])(?:(?P<glued>\d{{1,4}})[x×*][ ]?)?(?:{nouns.MAKER})(?P<card>{NAMES})s?(?![\w.,]*\d)(?!\w|[ -]hours?)"
+    rf"(?![ ](?:{nouns.COUNTED})\b)(?:[ -]?(?:ti|sxm\d?|pcie))?(?:[ (-]*(?P<size>\d{{2,3}})[ ]?g(?:i?b)?\b\)?)?"
+    r"(?:[ ]?[x×*][ ]?(?P<times>\d{1,4})(?!\d)|[ ](?:cluster|node|machine|server|box) (?:of|with) (?P<of>\d{1,5}))?",
+    re.I,
 )
-BITS_OF = {"int4": 4, "nf4": 4, "int8": 8, "fp8": 8, "fp16": 16, "bf16": 16, "fp32": 32}
+BEFORE_CARD = re.compile(r"[ ]?(?:[x×*])?[ ]?(?:rented |used |old |nvidia |spare )*$", re.I)
 
 
-def read(text: str) -> tuple[Quantity, ...]:
-    """Quantities of a text in the order in which they stand there; each word is read once."""
-    found: list[Quantity] = []
-    for kind, pattern in PATTERNS:
+def _cards(text: str) -> list[Quantity]:
+    found = []
+    counts = list(amounts(text))
+    for match in CARD.finditer(text):
+        parts = {name: value for name, value in match.groupdict().items() if value}
+        card = _card(parts["card"], parts.get("size"))
+        count = parts.get("glued") or parts.get("times") or parts.get("of")
+        ahead = None if count else next((item for item in counts if _belongs(text, item, match.start())), None)
+        start = ahead.start if ahead else match.start()
+        ends = (ahead.low, ahead.high) if ahead else (float(count or 1),) * 2
+        found.append(_made(Kind.GPUS, text, (start, match.end()), ends, gpu=card))
+    return found
+
+
+def _belongs(text: str, amount: Amount, card: int) -> bool:
+    between = text[amount.end : card]
+    return (
+        0 <= card - amount.end <= 24
+        and (between.strip() != "" or between == " " or amount.bare)
+        and bool(BEFORE_CARD.fullmatch(between) or between.strip().lower() == "of")
+    )
+
+
+def _card(name: str, size: str | None) -> Gpu:
+    plain = re.sub(r"[ -]+", " ", name.lower())
+    fitting = [gpu for gpu in gpus() if any(alias.replace("-", " ") == plain for alias in gpu.aliases)]
+    family = [gpu for gpu in gpus() if size and gpu.name.lower().startswith(plain) and f"{gpu.memory:g}" == size]
+    return (family or fitting)[0]
+
+
+def _coded_bits(text: str) -> Iterator[Quantity]:
+    for match in CODED.finditer(text):
+        code = match["code"].lower()
+        width = float(BITS_OF.get(code, int(code[1]) if code[1].isdigit() else 16))
+        yield _made(Kind.BITS, text, match.span(), (width, width))
+
+
+def _none(text: str) -> Iterator[Quantity]:
+    """What is said not to be there: "no labels", "without a GPU"."""
+    for kind, pattern in ((Kind.EXAMPLES, nouns.NO_LABELS), (Kind.GPUS, nouns.NO_GPU)):
         for match in pattern.finditer(text):
-            if not any(_overlap(match, other) for other in found):
-                quantity = _quantity(kind, match)
-                if quantity is not None and _sensible(quantity):
-                    found.append(quantity)
-    found += [item for item in _named(text) if not any(other.kind is Kind.PARAMETERS for other in found)]
-    return tuple(sorted(found, key=lambda item: item.start))
-
-
-def first(quantities: Sequence[Quantity], kind: Kind) -> Quantity | None:
-    """The first quantity of a kind."""
-    return next((item for item in quantities if item.kind is kind), None)
-
-
-def number(digits: str, *, whole: bool = False) -> float:
-    """A number with its separators: "1,000,000", "1.5", "1 200", "4.000" where whole numbers are meant."""
-    words = WORDS.get(digits.lower())
-    if words is not None:
-        return words
-    plain = re.sub(r"['\u00a0\u202f ]", "", digits)
-    separators = re.findall(r"[.,]", plain)
-    if not separators:
-        return float(plain)
-    grouped = bool(re.fullmatch(r"\d{1,3}(?:[.,]\d{3})+", plain)) and len(set(separators)) == 1
-    if grouped and (separators[0] == "," or len(separators) > 1 or whole):
-        return float(re.sub(r"[.,]", "", plain))
-    *front, last = re.split(r"[.,]", plain)
-    return float("".join(front) + "." + last)
-
-
-def _quantity(kind: Kind, match: re.Match[str]) -> Quantity | None:
-    parts = {name: value for name, value in match.groupdict().items() if value}
-    if kind is Kind.GPUS:
-        return _gpus(match, parts)
-    if kind is Kind.BITS and "code" in parts:
-        code = parts["code"].lower()
-        return _made(kind, match, BITS_OF.get(code, float(code[1]) if code[1].isdigit() else 16))
-    digits = parts.get("digits") or parts.get("digits2")
-    if digits is None:
-        return None
-    scale = (parts.get("scale") or parts.get("scale2") or "").lower().rstrip(".")
-    if kind is Kind.EXAMPLES and not scale and digits.lower() in ARTICLES:
-        return None
-    value = number(digits, whole=kind is Kind.EXAMPLES and not scale) * SCALES.get(scale, 1)
-    if kind is Kind.MEMORY:
-        value *= {"t": 1000, "m": 0.001}.get(parts["unit"][0].lower(), 1)
-    if kind is Kind.DAYS:
-        value *= DAYS[parts["time"].lower()]
-    return _made(kind, match, value)
-
-
-def _sensible(quantity: Quantity) -> bool:
-    """Whether a formula can calculate with it: no model has no weights, and nothing is endless."""
-    least = 1e-9 if quantity.kind in (Kind.PARAMETERS, Kind.GPUS, Kind.BITS, Kind.BATCH, Kind.CONTEXT) else 0.0
-    return least <= quantity.number < 1e30
-
-
-def _gpus(match: re.Match[str], parts: dict[str, str]) -> Quantity:
-    count = parts.get("digits") or parts.get("glued") or parts.get("after") or "1"
-    name, size = re.sub(r"[ -]+", " ", parts["card"].lower()), parts.get("size")
-    fitting = [gpu for gpu in gpus() if any(alias.replace("-", " ") == name for alias in gpu.aliases)]
-    family = [gpu for gpu in gpus() if size and gpu.name.lower().startswith(name) and f"{gpu.memory:g}" == size]
-    return _made(Kind.GPUS, match, number(count, whole=True), (family or fitting)[0])
+            yield _made(kind, text, match.span(), (0.0, 0.0))
 
 
 def _named(text: str) -> Iterator[Quantity]:
     """Models that are called by name without a size."""
     for shape in shapes():
         for alias in shape.aliases:
-            match = re.search(rf"(?<!\w){re.escape(alias)}(?!\w)", text, re.I)
+            match = re.search(rf"(?<!\w){re.escape(alias)}(?![\w]|\.\d)", text, re.I)
             if match:
-                yield _made(Kind.PARAMETERS, match, shape.parameters)
+                yield _made(Kind.PARAMETERS, text, match.span(), (shape.parameters, shape.parameters))
                 break
 
 
-def _made(kind: Kind, match: re.Match[str], value: float, gpu: Gpu | None = None) -> Quantity:
-    return Quantity(kind=kind, number=value, text=match.group().strip(), start=match.start(), gpu=gpu)
-
-
-def _overlap(match: re.Match[str], other: Quantity) -> bool:
-    return match.start() < other.start + len(other.text) and other.start < match.end()
+def _made(
+    kind: Kind,
+    text: str,
+    place: tuple[int, int],
+    ends: tuple[float | None, float | None],
+    *,
+    unit: str | None = None,
+    gpu: Gpu | None = None,
+) -> Quantity:
+    low, high = ends
+    known = [end for end in ends if end is not None]
+    words = text[place[0] : place[1]]
+    start = place[0] + len(words) - len(words.lstrip())
+    return Quantity(
+        kind=kind,
+        number=sum(known) / len(known),
+        low=low,
+        high=high,
+        unit=unit or (gpu.name if gpu else UNITS.get(kind, kind.value)),
+        text=words.strip(),
+        start=start,
+        gpu=gpu,
+    )

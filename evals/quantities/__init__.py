@@ -1,0 +1,1 @@
+"""Quantities as people write them, against what is read."""

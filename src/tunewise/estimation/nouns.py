@@ -1,0 +1,77 @@
+"""Words that tell what a number counts, as parts of regular expressions, in the languages people write in here."""
+
+import re
+
+COUNTED = (
+    r"(?:rows?|records?|samples?|examples?|images?|pictures?|photos?|pics|scans?|x-?rays?|slides?|labels?|annotations?"
+    r"|pairs?|documents?|docs|pdfs?|articles?|tickets?|e-?mails?|messages?|reviews?|sentences?|clips?|recordings?|videos?"
+    r"|frames?|cases?|users?|customers?|patients?|pages?|transcripts?|questions?|prompts?|conversations?|dialogues?"
+    r"|sequences?|molecules?|tweets?|files?|tiles?|items?|products?|transactions?|datapoints|instances|entries"
+    r"|listings?|invoices?|contracts?|lines|drafts|masks|triplets|triples|episodes?|trajectories|volumes|scenes|recipes"
+    r"|adults|people|persons|ads|micrographs?|simulations?|structures|proteins|posts|headlines|chats|stories|letters"
+    r"|bilder[n]?|fotos|zeilen|beispielen?|beispiele|datensätzen?|sätzen?|dokumenten?|dokumente|aufnahmen|texten?|texte"
+    r"|seiten|kunden|lignes|exemples|factures|phrases|images?|pages|filas|ejemplos|documentos|imágenes|frases|pagine"
+    r"|documenti|immagini|exemplos|imagens|linhas)"
+)
+"""Nouns for examples: whatever is labelled, read or judged one by one."""
+LABELLED = r"(?:labell?ed|labels?|annotated|annotierte?n?|gelabelte?n?|annoté?e?s|etiquetad[oa]s)"
+MEASURES = r"(?:张|条|个|份|篇|幅|段|句|行|枚|件|例)"
+UNCOUNTED = (
+    r"(?:models?|classes|features?|columns|cols|fields?|categories|languages|cities|countries|families|years?|steps?|epochs?"
+    r"|iterations|dims?|dimensions|layers|heads|parameters?|params|weights|degrees|percent|pixels|units|meters"
+    r"|metres|km|kilometers|miles|times|[\w-]*hours?|hrs?|days?|weeks?|months?|minutes?|seconds?|ms|bits?|bytes?|letters"
+    r"|characters|chars|tokens?|words?|plants|species|genres|topics|codes|defects|intents|opcodes|bands|sensors"
+    r"|dollars|euros?|bucks|pounds|gpus?|cards|nodes|cores|machines|servers|watts|volts|intensities|atoms)"
+)
+"""Plurals that are no examples."""
+PARAMETERS = r"(?:parameter[ns]?|params?|weights|paramètres|parámetros|parametri)"
+WORD = r"[^\W\d_][\w'’&/+-]*"
+STOP = (
+    r"(?:of|in|on|and|or|for|with|from|to|at|by|per|a|an|the|is|are|was|were|has|have|that|which|as|but|than|each|every"
+    r"|und|oder|mit|für|von|et|ou|avec|pour|y|con|para|classes|features|columns|languages|times|percent|km|hz|kda|ms|m|models?|instruct|checkpoints?|llms?|encoders?)"
+)
+BETWEEN = rf"(?!{STOP}\b)(?:{WORD}|[+&])[ ]"
+"""One word between a number and its noun."""
+PLURAL = r"[a-z][\w'-]{2,}(?<![su']s)(?<!is)(?<=s)"
+"""A plural by its look."""
+TIME = (
+    r"(?:seconds?|sekunden?|segundos?|secondes?|secs?|s|minutes?|minuten?|min|mins|hours?|hrs?|h|stunden?|heures?|horas?"
+    r"|ore|days?|tage?n?|jours?|d[ií]as?|giorni|weekends?|wochenende|weeks?|wochen?|semaines?|semanas?|settimane"
+    r"|fortnights?|months?|monate?n?|mois|mes(?:es)?|mesi|years?|yrs?|jahre?n?|ans|années?|años?|anni)\b"
+)
+DAYS: tuple[tuple[str, float], ...] = (
+    ("weekend", 2), ("wochenend", 2), ("week", 7), ("woche", 7), ("semaine", 7), ("semana", 7), ("settim", 7),
+    ("fortnight", 14), ("min", 1 / 1440), ("month", 30), ("monat", 30), ("mois", 30), ("mes", 30), ("year", 365),
+    ("yr", 365), ("jahr", 365), ("ann", 365), ("año", 365), ("ans", 365), ("jour", 1), ("day", 1), ("tag", 1),
+    ("dí", 1), ("di", 1), ("gior", 1), ("stund", 1 / 24), ("st", 1 / 24), ("h", 1 / 24), ("or", 1 / 24),
+    ("s", 1 / 86_400),
+)  # fmt: skip
+"""Days of a span of time, by how its name begins; a month is taken as 30 days."""
+PERIODS = {1 / 24: "hour", 1: "day", 7: "week", 30: "month", 365: "year"}
+SOUND = (
+    r"(?:audio|speech|recordings?|recorded|transcri\w+|annotat\w+|labell?ed|calls|sound|music|aufnahmen?|sprache|tonmaterial"
+    r"|enregistr\w+|annotée?s|parole|voz|grabacion\w+|talk|podcasts?|interviews?|meetings)"
+)
+STORED = (
+    r"(?:text|texts|logs?|archives?|data|corpus|corpora|documents?|images?|photos?|pdfs?|audio|recordings?|video|code"
+    r"|emails?|files|daten|texte|données)"
+)
+"""What lies on a disk."""
+GIGABYTES = {"k": 1e-6, "m": 1e-3, "g": 1.0, "t": 1e3, "p": 1e6}
+CURRENCIES = {
+    "$": "USD", "us": "USD", "do": "USD", "bu": "USD", "gr": "USD", "€": "EUR", "eu": "EUR", "£": "GBP", "po": "GBP",
+    "gb": "GBP",
+}  # fmt: skip
+"""By the first two letters of how it is written."""
+MAKER = r"(?:nvidia |rtx[ -]?|geforce |tesla |gtx |used |consumer |old |rented |spare )*"
+CARDS = r"(?:gpus?|graphics cards?|grafikkarten?|video cards?|cartes? graphiques?|tarjetas? gráficas?|显卡)"
+NO_LABELS = re.compile(
+    r"\b(?:no|zero|not a single|without(?: any)?|kein(?:e|en)?|ohne|sans|aucune?|sin|senza)[ ]"
+    r"(?:labels?|labell?ed \w+|annotations?|annotated \w+|étiquettes?|etiquetas|etichette)\b",
+    re.I,
+)
+NO_GPU = re.compile(
+    r"\b(?:no|zero|without(?: a| any)?|kein(?:e|en)?|ohne|sans|aucune?|sin)[ ]"
+    r"(?:gpus?|graphics cards?|grafikkarten?)\b",
+    re.I,
+)

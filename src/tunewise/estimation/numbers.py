@@ -1,0 +1,235 @@
+"""Numbers as people write them: "1,5 Mio", "half a million", "between 300 and 500", "3 to 4 thousand", "10k+"."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+DIGITS = r"\d{1,3}(?:[,.'\u00a0\u202f ]\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)?|\.\d+"
+ONES = {
+    "a": 1, "an": 1, "one": 1, "single": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7,
+    "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15,
+    "sixteen": 16, "seventeen": 17, "eighteen": 18, "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40,
+    "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "zero": 0,
+    "ein": 1, "eine": 1, "einen": 1, "einer": 1, "zwei": 2, "drei": 3, "vier": 4, "fünf": 5, "sechs": 6, "sieben": 7,
+    "acht": 8, "neun": 9, "zehn": 10, "zwölf": 12, "zwanzig": 20, "dreißig": 30, "fünfzig": 50,
+    "un": 1, "une": 1, "deux": 2, "trois": 3, "quatre": 4, "cinq": 5, "dix": 10, "vingt": 20, "cinquante": 50,
+    "una": 1, "dos": 2, "tres": 3, "cuatro": 4, "cinco": 5, "diez": 10, "veinte": 20, "due": 2, "tre": 3,
+}  # fmt: skip
+ARTICLES = frozenset({"a", "an", "one", "single", "ein", "eine", "einen", "einer", "un", "une", "una"})
+"""Before a noun these count nothing: "a user", "one label per image"."""
+GROUPS = {
+    "hundred": 100, "hundert": 100, "cent": 100, "cientos": 100, "dozen": 12, "dutzend": 12, "douzaine": 12,
+    "docena": 12,
+}  # fmt: skip
+VAGUE = {
+    "half a": (0.5, 0.5), "half an": (0.5, 0.5), "half": (0.5, 0.5), "quarter of a": (0.25, 0.25),
+    "eine halbe": (0.5, 0.5), "ein halbes": (0.5, 0.5), "un demi": (0.5, 0.5), "medio": (0.5, 0.5),
+    "one and a half": (1.5, 1.5), "a couple of": (2, 2), "couple of": (2, 2), "a couple": (2, 2), "a pair of": (2, 2),
+    "a few": (3, 5), "few": (3, 5), "ein paar": (3, 5), "quelques": (3, 5), "several": (3, 9), "mehrere": (3, 9),
+    "einige": (3, 9), "plusieurs": (3, 9), "varios": (3, 9), "varias": (3, 9), "a handful of": (3, 6),
+    "handful of": (3, 6), "eine handvoll": (3, 6), "une poignée de": (3, 6),
+}  # fmt: skip
+"""Words for a range; how far it goes is a convention of ours, not a fact of the language."""
+PLURALS = {
+    "tens of thousands": 1e4, "hundreds of thousands": 1e5, "tens of millions": 1e7, "hundreds of millions": 1e8,
+    "tens": 10, "dozens": 12, "hundreds": 100, "thousands": 1e3, "millions": 1e6, "billions": 1e9,
+    "hunderte": 100, "tausende": 1e3, "zehntausende": 1e4, "hunderttausende": 1e5, "millionen": 1e6,
+    "des centaines": 100, "des milliers": 1e3, "des dizaines de milliers": 1e4, "cientos": 100, "miles": 1e3,
+}  # fmt: skip
+"""Plurals without a number: from two to ten of them."""
+SCALES = {
+    "k": 1e3, "thousand": 1e3, "tsd": 1e3, "tausend": 1e3, "mil": 1e3, "mille": 1e3, "mila": 1e3, "milliers": 1e3,
+    "grand": 1e3, "lakh": 1e5, "lakhs": 1e5, "crore": 1e7, "crores": 1e7, "hundred": 100, "dozen": 12, "dutzend": 12,
+    "m": 1e6, "mm": 1e6, "mn": 1e6, "mio": 1e6, "million": 1e6, "millions": 1e6, "millionen": 1e6, "millones": 1e6,
+    "millón": 1e6, "milioni": 1e6, "milhões": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "billions": 1e9,
+    "milliarde": 1e9, "milliarden": 1e9, "milliard": 1e9, "milliards": 1e9, "mrd": 1e9, "miliardi": 1e9,
+    "t": 1e12, "tn": 1e12, "trillion": 1e12, "trillions": 1e12, "千": 1e3, "万": 1e4, "萬": 1e4, "亿": 1e8, "億": 1e8,
+}  # fmt: skip
+LETTERS = frozenset({"k", "m", "mm", "mn", "b", "bn", "t", "tn"})
+MOST = (
+    r"under|below|less than|fewer than|at most|up to|no more than|not more than|maximum(?: of)?|max\.?|within|<=?|≤"
+    r"|höchstens|maximal|bis zu|unter|weniger als|au plus|moins de|jusqu'à|máximo|hasta|menos de|al massimo"
+)
+LEAST = (
+    r"over|above|more than|at least|no less than|minimum(?: of)?|exceeding|north of|>=?|≥|mehr als|mindestens|über"
+    r"|plus de|au moins|más de|al menos|oltre|almeno"
+)
+BOUND = re.compile(rf"(?:(?<!\w)(?:(?P<most>{MOST})|(?P<least>{LEAST}))[ ]?)(?:[~≈$€£]|about |around |some )?$", re.I)
+BETWEEN = re.compile(r"\b(?:between|zwischen|entre|from)[ ][$€£]?$", re.I)
+JOIN = re.compile(r"[ ]?[-–—][ ]?[$€£]?|[ ](?:to|bis|and|und|or|oder|à|et|a|y)[ ][$€£]?", re.I)
+OPEN = re.compile(r"\+(?!\w)|[ ](?:or more|and more|and up)\b|(?=多)", re.I)
+GROUPED = re.compile(r"\d,$")
+PLURAL_DIGITS = re.compile(r"'?s of\b", re.I)
+
+
+def _alternatives(words: object) -> str:
+    return "|".join(sorted((re.escape(word) for word in words), key=len, reverse=True))  # type: ignore[attr-defined]
+
+
+_ONE = _alternatives(ONES)
+_GROUP = _alternatives(GROUPS)
+CORE = re.compile(
+    r"(?P<power>10\^\d{1,2}|\d+(?:\.\d+)?e\d{1,2}(?!\w))"
+    rf"|(?P<digits>{DIGITS})"
+    rf"|(?<![\w-])(?P<plural>{_alternatives(PLURALS)})(?=[ ](?:of|de|von)\b|[ ][A-ZÄÖÜ])"
+    rf"|(?<![\w-])(?P<vague>{_alternatives(VAGUE)})(?!\w)"
+    rf"|(?<![\w-])(?P<words>(?:{_ONE}|{_GROUP})(?:[ -](?:and[ ])?(?:{_ONE}|{_GROUP})(?!\w))*)(?!\w)",
+    re.I,
+)
+SCALE = re.compile(
+    rf"[ \u00a0-]?(?P<word>(?:{_alternatives(set(SCALES) - LETTERS)})(?![a-z]))\.?"
+    r"|(?P<letter>(?:k|mm|mn|m|bn|b|tn|t)(?![a-zäöü\d]))"
+    r"|[ \u00a0](?P<apart>(?:K|M|B|T)(?![a-zA-Z\d]))",
+)
+_SCALE_ANY = re.compile(SCALE.pattern.replace("(?P<apart>", "(?-i:(?P<apart>") + ")", re.I)
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A number, or a range, as it stands in a text."""
+
+    low: float | None
+    """None where the text gives only an upper bound."""
+    high: float | None
+    """None where it gives only a lower one."""
+    start: int
+    """Where it begins, with the words that bound it."""
+    first: int
+    """Where its first digit or numeral begins."""
+    end: int
+    bare: bool
+    """Whether it is an article that may count nothing."""
+    scaled: bool
+    """Whether it has a scale of its own, such as k or million."""
+
+    @property
+    def middle(self) -> float:
+        """One number for a formula: the mean of a range, the bound of an open one."""
+        if self.low is None or self.high is None:
+            return self.high if self.low is None and self.high is not None else self.low or 0.0
+        return (self.low + self.high) / 2
+
+
+@dataclass(frozen=True)
+class _Plain:
+    low: float
+    high: float
+    end: int
+    bare: bool = False
+    scaled: bool = False
+
+
+def amounts(text: str) -> Iterator[Amount]:
+    """Every number of a text, in the order in which they stand there."""
+    place = 0
+    while match := CORE.search(text, place):
+        place = match.end()
+        if match["digits"] and _inside_a_word(text, match.start()):
+            continue
+        plain = _plain(text, match)
+        amount = _whole(text, match.start(), plain)
+        place = max(amount.end, match.end())
+        yield amount
+
+
+def _inside_a_word(text: str, start: int) -> bool:
+    before = text[start - 1 : start]
+    return (
+        (before.isalnum() and before.isascii())
+        or before in ("_", ".")
+        or bool(GROUPED.search(text[max(start - 2, 0) : start]))
+    )
+
+
+def _plain(text: str, match: re.Match[str]) -> _Plain:
+    low, high = _value(match)
+    scale, end = _scale(text, match.end(), match["digits"] is not None)
+    bare = bool(match["words"]) and ARTICLES.issuperset(match["words"].lower().split()) and scale == 1
+    if match["digits"] and not match["plural"] and (many := PLURAL_DIGITS.match(text, end)):
+        return _Plain(2 * low * scale, 10 * high * scale, many.end(), scaled=True)
+    return _Plain(low * scale, high * scale, end, bare, scale != 1)
+
+
+def _value(match: re.Match[str]) -> tuple[float, float]:
+    if match["power"]:
+        base, _, exponent = match["power"].lower().replace("10^", "1e").partition("e")
+        return (float(base) * 10 ** int(exponent),) * 2
+    if match["digits"]:
+        # A point before three digits groups thousands, unless a scale follows: "4.000 Bilder", "1.125 million".
+        whole = _SCALE_ANY.match(match.string, match.end()) is None
+        return (number(match["digits"], whole=whole),) * 2
+    if match["plural"]:
+        unit = PLURALS[match["plural"].lower()]
+        return 2 * unit, 10 * unit
+    if match["vague"]:
+        return VAGUE[match["vague"].lower()]
+    return (_spelled(match["words"]),) * 2
+
+
+def _scale(text: str, place: int, digits: bool) -> tuple[float, int]:
+    factor = 1.0
+    while found := _SCALE_ANY.match(text, place):
+        word = (found["word"] or found["letter"] or found["apart"]).lower()
+        if word in LETTERS and not digits:
+            break
+        factor *= SCALES[word]
+        place = found.end()
+    return factor, place
+
+
+def _whole(text: str, start: int, plain: _Plain) -> Amount:
+    """The amount with its other end, its bound and its plus sign."""
+    second = None if text[start - 1 : start] == "-" or plain.bare else _second(text, start, plain)
+    if second is not None:
+        plain = second
+    low: float | None = plain.low
+    high: float | None = plain.high
+    first, end = start, plain.end
+    bound = BOUND.search(text[max(start - 24, 0) : start])
+    if bound:
+        start = max(start - 24, 0) + bound.start()
+        low, high = (None, high) if bound["most"] else (low, None)
+    elif more := OPEN.match(text, end):
+        end, high = more.end(), None
+    return Amount(low, high, start, first, end, plain.bare, plain.scaled)
+
+
+def _second(text: str, start: int, low: _Plain) -> _Plain | None:
+    join = JOIN.match(text, low.end)
+    match = CORE.match(text, join.end()) if join else None
+    if join is None or match is None or not (match["digits"] or match["words"]):
+        return None
+    joined = join.group().strip().lower()
+    if joined in ("and", "und", "et", "y", "a", "à") and not BETWEEN.search(text[max(start - 10, 0) : start]):
+        return None
+    high = _plain(text, match)
+    factor = high.high / (_value(match)[1] or 1)
+    first = low.low if low.scaled or low.low * factor >= high.high else low.low * factor
+    if high.bare or not 0 <= first < high.high:
+        return None
+    return _Plain(first, high.high, high.end, scaled=high.scaled)
+
+
+def _spelled(words: str) -> float:
+    if ARTICLES.issuperset(words.lower().split()):
+        return 1.0
+    value = 0.0
+    for word in re.split(r"[ -]+", words.lower()):
+        if word in GROUPS:
+            value = max(value, 1) * GROUPS[word]
+        elif word != "and":
+            value += ONES[word]
+    return value
+
+
+def number(digits: str, *, whole: bool = False) -> float:
+    """A number with its separators: "1,000,000", "1.5", "1 200", "4.000" where whole numbers are meant."""
+    plain = re.sub(r"['\u00a0\u202f ]", "", digits)
+    separators = re.findall(r"[.,]", plain)
+    if not separators:
+        return float(plain)
+    grouped = bool(re.fullmatch(r"[1-9]\d{0,2}(?:[.,]\d{3})+", plain)) and len(set(separators)) == 1
+    if grouped and (separators[0] == "," or len(separators) > 1 or whole):
+        return float(re.sub(r"[.,]", "", plain))
+    *front, last = re.split(r"[.,]", plain)
+    return float(("".join(front) or "0") + "." + last)
