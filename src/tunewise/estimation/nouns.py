@@ -21,7 +21,8 @@ UNCOUNTED = (
     r"|iterations|dims?|dimensions|layers|heads|parameters?|params|weights|degrees|percent|pixels|units|meters"
     r"|metres|km|kilometers|miles|times|[\w-]*hours?|hrs?|days?|weeks?|months?|minutes?|seconds?|ms|bits?|bytes?|letters"
     r"|characters|chars|tokens?|words?|plants|species|genres|topics|codes|defects|intents|opcodes|bands|sensors"
-    r"|dollars|euros?|bucks|pounds|gpus?|cards|nodes|cores|machines|servers|watts|volts|intensities|atoms)"
+    r"|dollars|euros?|bucks|pounds|gpus?|cards|nodes|cores|machines|servers|watts|volts|intensities|atoms|channels"
+    r"|electrodes|wavelengths|variables|counters|genes)"
 )
 """Plurals that are no examples."""
 PARAMETERS = r"(?:parameter[ns]?|params?|weights|paramètres|parámetros|parametri)"
@@ -32,10 +33,10 @@ STOP = (
 )
 BETWEEN = rf"(?!{STOP}\b)(?:{WORD}|[+&])[ ]"
 """One word between a number and its noun."""
-PLURAL = r"[a-z][\w'-]{2,}(?<![su']s)(?<!is)(?<=s)"
+PLURAL = r"[a-z][\w'-]{2,}(?<![su']s)(?<!is)(?<!was)(?<!has)(?<!does)(?<=s)"
 """A plural by its look."""
 TIME = (
-    r"(?:seconds?|sekunden?|segundos?|secondes?|secs?|s|minutes?|minuten?|min|mins|hours?|hrs?|h|stunden?|heures?|horas?"
+    r"(?:seconds?(?!-hand)|sekunden?|segundos?|secondes?|secs?|s|minutes?|minuten?|min|mins|hours?|hrs?|h|stunden?|heures?|horas?"
     r"|ore|days?|tage?n?|jours?|d[ií]as?|giorni|weekends?|wochenende|weeks?|wochen?|semaines?|semanas?|settimane"
     r"|fortnights?|months?|monate?n?|mois|mes(?:es)?|mesi|years?|yrs?|jahre?n?|ans|années?|años?|anni)\b"
 )
@@ -63,7 +64,7 @@ CURRENCIES = {
     "gb": "GBP",
 }  # fmt: skip
 """By the first two letters of how it is written."""
-MAKER = r"(?:nvidia |rtx[ -]?|geforce |tesla |gtx |used |consumer |old |rented |spare )*"
+MAKER = r"(?:nvidia |colab |rtx[ -]?|geforce |tesla |gtx |used |consumer |old |rented |spare )*"
 CARDS = r"(?:gpus?|graphics cards?|grafikkarten?|video cards?|cartes? graphiques?|tarjetas? gráficas?|显卡)"
 NO_LABELS = re.compile(
     r"\b(?:no|zero|not a single|without(?: any)?|kein(?:e|en)?|ohne|sans|aucune?|sin|senza)[ ]"

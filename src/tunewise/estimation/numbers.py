@@ -13,7 +13,7 @@ ONES = {
     "ein": 1, "eine": 1, "einen": 1, "einer": 1, "zwei": 2, "drei": 3, "vier": 4, "fünf": 5, "sechs": 6, "sieben": 7,
     "acht": 8, "neun": 9, "zehn": 10, "zwölf": 12, "zwanzig": 20, "dreißig": 30, "fünfzig": 50,
     "un": 1, "une": 1, "deux": 2, "trois": 3, "quatre": 4, "cinq": 5, "dix": 10, "vingt": 20, "cinquante": 50,
-    "una": 1, "dos": 2, "tres": 3, "cuatro": 4, "cinco": 5, "diez": 10, "veinte": 20, "due": 2, "tre": 3,
+    "una": 1, "dos": 2, "tres": 3, "cuatro": 4, "cinco": 5, "diez": 10, "veinte": 20, "tre": 3,
 }  # fmt: skip
 ARTICLES = frozenset({"a", "an", "one", "single", "ein", "eine", "einen", "einer", "un", "une", "una"})
 """Before a noun these count nothing: "a user", "one label per image"."""
@@ -32,6 +32,7 @@ VAGUE = {
 """Words for a range; how far it goes is a convention of ours, not a fact of the language."""
 PLURALS = {
     "tens of thousands": 1e4, "hundreds of thousands": 1e5, "tens of millions": 1e7, "hundreds of millions": 1e8,
+    "tens of billions": 1e10, "hundreds of billions": 1e11, "thousands of billions": 1e12,
     "tens": 10, "dozens": 12, "hundreds": 100, "thousands": 1e3, "millions": 1e6, "billions": 1e9,
     "hunderte": 100, "tausende": 1e3, "zehntausende": 1e4, "hunderttausende": 1e5, "millionen": 1e6,
     "des centaines": 100, "des milliers": 1e3, "des dizaines de milliers": 1e4, "cientos": 100, "miles": 1e3,
@@ -39,7 +40,7 @@ PLURALS = {
 """Plurals without a number: from two to ten of them."""
 SCALES = {
     "k": 1e3, "thousand": 1e3, "tsd": 1e3, "tausend": 1e3, "mil": 1e3, "mille": 1e3, "mila": 1e3, "milliers": 1e3,
-    "grand": 1e3, "lakh": 1e5, "lakhs": 1e5, "crore": 1e7, "crores": 1e7, "hundred": 100, "dozen": 12, "dutzend": 12,
+    "lakh": 1e5, "lakhs": 1e5, "crore": 1e7, "crores": 1e7, "hundred": 100, "dozen": 12, "dutzend": 12,
     "m": 1e6, "mm": 1e6, "mn": 1e6, "mio": 1e6, "million": 1e6, "millions": 1e6, "millionen": 1e6, "millones": 1e6,
     "millón": 1e6, "milioni": 1e6, "milhões": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "billions": 1e9,
     "milliarde": 1e9, "milliarden": 1e9, "milliard": 1e9, "milliards": 1e9, "mrd": 1e9, "miliardi": 1e9,
@@ -79,7 +80,7 @@ CORE = re.compile(
 SCALE = re.compile(
     rf"[ \u00a0-]?(?P<word>(?:{_alternatives(set(SCALES) - LETTERS)})(?![a-z]))\.?"
     r"|(?P<letter>(?:k|mm|mn|m|bn|b|tn|t)(?![a-zäöü\d]))"
-    r"|[ \u00a0](?P<apart>(?:K|M|B|T)(?![a-zA-Z\d]))",
+    r"|[ \u00a0](?P<apart>(?:K|k|M|B|T|[bmt]n)(?![a-zA-Z\d]))",
 )
 _SCALE_ANY = re.compile(SCALE.pattern.replace("(?P<apart>", "(?-i:(?P<apart>") + ")", re.I)
 

@@ -137,7 +137,7 @@ def _per_day(match: re.Match[str]) -> float:
 TIME = rf"(?P<time>{nouns.TIME})"
 BYTES = r"(?P<byte>[kmgtp]i?b|gigs?|gigabytes?|terabytes?|megabytes?)\b"
 CURRENCY_BEFORE = r"(?P<mark>us\$|[$€£]|usd|eur|gbp)[ ]?"
-CURRENCY_AFTER = r"[ ]?(?P<mark>\$|€|£|(?:us[ -])?dollars?\b|usd\b|euros?\b|eur\b|bucks\b|pounds?\b|gbp\b|grand\b)"
+CURRENCY_AFTER = r"[ ]?(?P<mark>\$|€|£|(?:us[ -])?dollars?\b|usd\b|euros?\b|eur\b|bucks\b|pounds?\b|gbp\b)"
 SPOKEN_OF = r"(?:of )?(?:[\w-]+ ){0,2}?"
 PER_TIME = rf"[ ]?(?:/|per |an? |each |every |pro |am |par |por |al |a )[ ]?{TIME}"
 SEQUENCE = r"(?:tokens?[ -](?:of )?(?:long )?(?:context|sequences?|window|prompts?)|context|ctx|sequence length)"
@@ -152,7 +152,8 @@ RULES: tuple[_Rule, ...] = (
     _rule(Kind.LATENCY, r"[ ]?(?:ms|msec|milliseconds?|millisekunden|millisecondes)\b"),
     _rule(
         Kind.LATENCY,
-        rf"[ -]?(?:s|secs?|seconds?|sekunden?|secondes?|segundos?)\b(?!['’])(?![ -](?:{nouns.SOUND}|clips?|snippets?))",
+        r"[ -]?(?:s|secs?|seconds?|sekunden?|secondes?|segundos?)\b(?!['’]|[ -]hand)"
+        rf"(?![ -](?:{nouns.SOUND}|clips?|snippets?))",
         factor=lambda match: 1000.0,
     ),
     _rule(Kind.GPUS, rf"[ ]?[x×*]?[ -]?(?:{nouns.MAKER})?(?:{nouns.CARDS})(?!\w|[ -]hours?)", articles=True),
@@ -165,11 +166,10 @@ RULES: tuple[_Rule, ...] = (
     ),
     _rule(Kind.DATA, rf"[ ]?{BYTES} (?:of )?(?:[\w-]+ ){{0,3}}?(?:{nouns.STORED})\b", factor=_gigabytes),
     _rule(Kind.DATA, r"[ ]?(?P<byte>[p]i?b)\b", factor=_gigabytes),
-    _rule(
-        Kind.MEMORY, rf"[ -]?(?:{BYTES}|(?P<g>g)(?= of | ?v?ram))", factor=lambda m: 1.0 if m["g"] else _gigabytes(m)
-    ),
+    _rule(Kind.MEMORY, rf"[ -]?(?:{BYTES}|g(?= of | ?v?ram))", factor=_gigabytes),
     _rule(Kind.MONEY, before=CURRENCY_BEFORE),
     _rule(Kind.MONEY, CURRENCY_AFTER),
+    _rule(Kind.MONEY, r"[ ](?P<mark>grand)\b", factor=lambda match: 1000.0),
     _rule(
         Kind.AUDIO,
         rf"[ -]?{TIME}[ ]{SPOKEN_OF}(?:{nouns.SOUND})",
@@ -178,25 +178,24 @@ RULES: tuple[_Rule, ...] = (
     ),
     _rule(
         Kind.AUDIO,
-        rf"[ -]?{TIME}",
-        before=rf"\b(?:{nouns.SOUND})[ ]?[,:][ ]?(?:about |some |roughly )?",
+        rf"[ -]?(?=h|stund|or[ae]|min|ho){TIME}",
+        before=rf"\b(?:{nouns.SOUND})\b[^.!?]{{0,40}}",
         factor=lambda match: 24 * _days(match),
     ),
     _rule(Kind.DAYS, rf"[ -]?{TIME}(?![ -](?:ago|old|later)\b)", factor=_days, articles=True),
-    _rule(Kind.TOKENS, r"[ -]?(?:de )?(?:[a-z]+ )?(?:tokens?|tok)\b"),
-    _rule(Kind.WORDS, rf"[ -]?(?:de )?(?:[a-z]+ )?(?:words?|wörter|mots|palabras|parole)\b(?!{PER_TIME})"),
+    _rule(Kind.TOKENS, rf"(?:[ -](?:de )?(?:{nouns.BETWEEN})?)?(?:tokens?|tok)\b"),
+    _rule(Kind.WORDS, rf"(?:[ -](?:de )?(?:{nouns.BETWEEN})?)?(?:words|wörtern?|mots|palabras|parole)\b(?!{PER_TIME})"),
     _rule(Kind.RATE, r"[ ]?(?P<qps>qps|rps)\b", factor=_per_day),
+    _rule(Kind.RATE, rf"[ ]times{PER_TIME}(?P<daily>)", factor=_per_day),
     _rule(
         Kind.RATE,
-        rf"(?![ -]?(?:{nouns.UNCOUNTED}|words?|tokens?)\b)(?:[ ]?(?:{nouns.BETWEEN}){{0,2}}?{nouns.WORD})??"
+        rf"(?![ -]?(?:{nouns.UNCOUNTED}|words?|tokens?)\b)"
+        rf"(?:[ ]?(?:{nouns.BETWEEN}){{0,2}}?(?!{nouns.STOP}\b){nouns.WORD})??"
         rf"(?:{PER_TIME}|(?P<daily>[ ](?:daily|täglich|par jour|al día)\b))",
         factor=_per_day,
         articles=False,
     ),
-    _rule(
-        Kind.PARAMETERS,
-        r"[ -]?(?:de )?(?:[a-z]+ )?(?:parameter[ns]?|params?|weights|paramètres|parámetros|parametri)\b",
-    ),
+    _rule(Kind.PARAMETERS, rf"(?:[ -](?:de )?(?:{nouns.BETWEEN})?)?(?:{nouns.PARAMETERS})\b"),
     _rule(Kind.EXAMPLES, rf"[ ]?(?:多)?[ ]?(?:{nouns.MEASURES})"),
     _rule(Kind.EXAMPLES, rf"[ ]?(?:of |de |von )?(?:{nouns.BETWEEN}){{0,3}}?(?:{nouns.COUNTED})\b"),
     _rule(Kind.EXAMPLES, rf"[ ](?:hand-|hand )?(?:{nouns.LABELLED})\b"),
@@ -206,9 +205,21 @@ RULES: tuple[_Rule, ...] = (
 )
 NEAR = 120
 """Characters around a number within which its meaning is looked for."""
-SPENDS = re.compile(r"\b(?:costs?|pays?|budget|price|spend)\b", re.I)
-PER_UNIT = re.compile(r"(?:\d[kM]?|[$€£]|dollars?|euros?|usd|eur|once|twice|times|gpu|hours?)[ ]$", re.I)
-OPEN_CLASS = re.compile(rf"[ ](?:of )?(?:{nouns.BETWEEN}){{0,3}}?(?!{nouns.UNCOUNTED}\b)(?:{nouns.PLURAL})\b", re.I)
+SPENDS = re.compile(r"\b(?:costs?|bill|fees?|pays?|budget|price|spend)\b", re.I)
+PASSES = re.compile(r"\b(?:in|within|takes?|took|after)[ ](?:about |only |just )?$", re.I)
+SOUND_NEXT = re.compile(rf"[ -]?{nouns.TIME}[ ]{SPOKEN_OF}(?:{nouns.SOUND})", re.I)
+NO_NOUN = re.compile(r"[ ]?(?:/|per|an?|each|every)[ ]?\b", re.I)
+LASTS = re.compile(
+    r"(?:^|[.,;:(!?][ ]|\b(?:in|for|within|about|around|over|than|of|have|has|got|takes?|took|is|be|runs?|lasts?|needs?"
+    r"|after|spare|give|gives|and|or|plus|with|für|in|pendant|pour|en)[ ])(?:(?:about|at most|only|just|half)[ ])?$",
+    re.I,
+)
+"""What stands before "a week" where it is a span of time, not "40 hours a week"."""
+OPEN_CLASS = re.compile(
+    rf"[ ](?:of )?(?:{nouns.BETWEEN}){{0,3}}?(?!{nouns.UNCOUNTED}\b|{nouns.STOP}\b)(?:{nouns.PLURAL})\b", re.I
+)
+CALLED = re.compile(r"(?:-|\b(?:an?|the|our|this|that|open|small|big|even|or)[ ])$", re.I)
+"""What stands before a size by which a model is called: "the 7B"."""
 LEAST_OPEN = 100
 """From this number on, any plural that is no known measure is taken for examples."""
 SIZE = re.compile(r"[\d.]+[ -]?(?:b|bn|billion)\b|[\d.]+m\b", re.I)
@@ -224,7 +235,7 @@ def _counted(text: str, amount: Amount) -> Iterator[Quantity]:
         yield _made(Kind.PARAMETERS, text, (amount.first, amount.end + mixture.end()), (total, total))
         return
     for rule in RULES:
-        if amount.bare and not (rule.articles and _stands_alone(text, amount)):
+        if amount.bare and not rule.articles:
             continue
         after, before = rule.after.match(behind), rule.before.search(ahead)
         if after and before and not _idle(rule.kind, text, amount):
@@ -235,15 +246,17 @@ def _counted(text: str, amount: Amount) -> Iterator[Quantity]:
 
 
 def _idle(kind: Kind, text: str, amount: Amount) -> bool:
-    """Whether it cannot be of that kind after all: half an example, or what something costs a month."""
+    """Whether it cannot be of that kind after all: half an example, "40 a month" that something costs."""
+    ahead = text[max(amount.first - 40, 0) : amount.first]
     if kind is Kind.EXAMPLES:
         return 0 < amount.middle < 1
-    return kind is Kind.RATE and bool(SPENDS.search(text[max(amount.first - 40, 0) : amount.first]))
-
-
-def _stands_alone(text: str, amount: Amount) -> bool:
-    """Whether an article is not that of "$3 an hour" or "40 a day"."""
-    return not PER_UNIT.search(text[max(amount.first - 40, 0) : amount.first])
+    if kind is Kind.BATCH:
+        return amount.scaled
+    if kind is Kind.AUDIO and PASSES.search(ahead) is not None:
+        return SOUND_NEXT.match(text, amount.end) is None
+    if kind is Kind.DAYS and amount.bare:
+        return not LASTS.search(ahead)
+    return kind is Kind.RATE and bool(SPENDS.search(ahead)) and NO_NOUN.match(text, amount.end) is not None
 
 
 def _ruled(rule: _Rule, text: str, amount: Amount, before: re.Match[str], after: re.Match[str]) -> Quantity:
@@ -252,7 +265,8 @@ def _ruled(rule: _Rule, text: str, amount: Amount, before: re.Match[str], after:
         factor = _binary(amount)
     if rule.kind is Kind.MONEY:
         unit = _money(text, amount, before, after)
-    place = (min(amount.start, amount.first - len(before.group())), amount.end + after.end())
+    reach = 0 if rule.kind in (Kind.AUDIO, Kind.EXAMPLES) else len(before.group())
+    place = (min(amount.start, amount.first - reach), amount.end + after.end())
     ends = tuple(None if end is None else end * factor for end in (amount.low, amount.high))
     return _made(rule.kind, text, place, (ends[0], ends[1]), unit=unit)
 
@@ -274,12 +288,17 @@ def _money(text: str, amount: Amount, before: re.Match[str], after: re.Match[str
 def _by_size(text: str, amount: Amount) -> Quantity | None:
     """A model called by its size, or any plural that is many enough to be data."""
     behind = text[amount.end : amount.end + NEAR]
-    opened = OPEN_CLASS.match(behind) if amount.middle >= LEAST_OPEN else None
-    if opened:
+    size = SIZE.search(text[amount.first : amount.end])
+    opened = OPEN_CLASS.match(behind) if amount.middle >= LEAST_OPEN and not _year(text, amount) else None
+    if opened and not (CALLED.search(text[: amount.first][-12:]) and size):
         return _made(Kind.EXAMPLES, text, (amount.start, amount.end + opened.end()), (amount.low, amount.high))
-    if SIZE.search(text[amount.first : amount.end]) and text[amount.first - 1 : amount.first] not in ("$", "€", "£"):
+    if size and text[amount.first - 1 : amount.first] not in ("$", "€", "£"):
         return _made(Kind.PARAMETERS, text, (amount.start, amount.end), (amount.low, amount.high))
     return None
+
+
+def _year(text: str, amount: Amount) -> bool:
+    return 1900 <= amount.middle <= 2100 and text[amount.first : amount.end].isdigit()
 
 
 # -- cards, codes and names -------------------------------------------------------------------------------------------
