@@ -8,10 +8,10 @@ COUNTED = (
     r"|frames?|cases?|users?|customers?|patients?|pages?|transcripts?|questions?|prompts?|conversations?|dialogues?"
     r"|sequences?|molecules?|tweets?|files?|tiles?|items?|products?|transactions?|datapoints|instances|entries"
     r"|listings?|invoices?|contracts?|lines|drafts|masks|triplets|triples|episodes?|trajectories|volumes|scenes|recipes"
-    r"|adults|people|persons|ads|micrographs?|simulations?|structures|proteins|posts|headlines|chats|stories|letters"
+    r"|adults|nuclei|mice|people|persons|ads|micrographs?|simulations?|structures|proteins|posts|headlines|chats|stories|letters"
     r"|bilder[n]?|fotos|zeilen|beispielen?|beispiele|datensätzen?|sätzen?|dokumenten?|dokumente|aufnahmen|texten?|texte"
     r"|seiten|kunden|lignes|exemples|factures|phrases|images?|pages|filas|ejemplos|documentos|imágenes|frases|pagine"
-    r"|documenti|immagini|exemplos|imagens|linhas)"
+    r"|documenti|fatture|articoli|recensioni|esempi|righe|testi|etichette|immagini|exemplos|imagens|linhas)"
 )
 """Nouns for examples: whatever is labelled, read or judged one by one."""
 LABELLED = r"(?:labell?ed|labels?|annotated|annotierte?n?|gelabelte?n?|annoté?e?s|etiquetad[oa]s)"
@@ -21,10 +21,11 @@ UNCOUNTED = (
     r"|iterations|dims?|dimensions|layers|heads|parameters?|params|weights|degrees|percent|pixels|units|meters"
     r"|metres|km|kilometers|miles|times|[\w-]*hours?|hrs?|days?|weeks?|months?|minutes?|seconds?|ms|bits?|bytes?|letters"
     r"|characters|chars|tokens?|words?|plants|species|genres|topics|codes|defects|intents|opcodes|bands|sensors"
-    r"|dollars|euros?|bucks|pounds|gpus?|cards|nodes|cores|machines|servers|watts|volts|intensities|atoms|channels"
+    r"|dollars|euros?|bucks|pounds|fps|nps|microseconds|gpus?|nodes|cores|machines|servers|watts|volts|intensities|atoms|channels"
     r"|electrodes|wavelengths|variables|counters|genes)"
 )
 """Plurals that are no examples."""
+MORE = r"(?:more|full|whole|working|further|extra|additional|solid|weiteren?|ganzen?)"
 PARAMETERS = r"(?:parameter[ns]?|params?|weights|paramètres|parámetros|parametri)"
 WORD = r"[^\W\d_][\w'’&/+-]*"
 STOP = (
@@ -33,7 +34,7 @@ STOP = (
 )
 BETWEEN = rf"(?!{STOP}\b)(?:{WORD}|[+&])[ ]"
 """One word between a number and its noun."""
-PLURAL = r"[a-z][\w'-]{2,}(?<![su']s)(?<!is)(?<!was)(?<!has)(?<!does)(?<=s)"
+PLURAL = r"[a-z][\w'-]{2,}(?-i:(?<![su']s))(?<!is)(?<!was)(?<!has)(?<!does)(?<=s)"
 """A plural by its look."""
 TIME = (
     r"(?:seconds?(?!-hand)|sekunden?|segundos?|secondes?|secs?|s|minutes?|minuten?|min|mins|hours?|hrs?|h|stunden?|heures?|horas?"

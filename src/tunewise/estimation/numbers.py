@@ -74,7 +74,7 @@ CORE = re.compile(
     rf"|(?P<digits>{DIGITS})"
     rf"|(?<![\w-])(?P<plural>{_alternatives(PLURALS)})(?=[ ](?:of|de|von)\b|[ ][A-ZÄÖÜ])"
     rf"|(?<![\w-])(?P<vague>{_alternatives(VAGUE)})(?!\w)"
-    rf"|(?<![\w-])(?P<words>(?:{_ONE}|{_GROUP})(?:[ -](?:and[ ])?(?:{_ONE}|{_GROUP})(?!\w))*)(?!\w)",
+    rf"|(?<![\w-])(?P<words>(?:{_ONE}|{_GROUP})(?:[ -](?:(?<=hundred )and[ ])?(?:{_ONE}|{_GROUP})(?!\w))*)(?!\w)",
     re.I,
 )
 SCALE = re.compile(
@@ -201,6 +201,8 @@ def _second(text: str, start: int, low: _Plain) -> _Plain | None:
     if join is None or match is None or not (match["digits"] or match["words"]):
         return None
     joined = join.group().strip().lower()
+    if joined in ("or", "oder") and low.scaled:
+        return None
     if joined in ("and", "und", "et", "y", "a", "à") and not BETWEEN.search(text[max(start - 10, 0) : start]):
         return None
     high = _plain(text, match)

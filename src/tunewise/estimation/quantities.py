@@ -146,10 +146,11 @@ BITS_OF = {"int4": 4, "nf4": 4, "int8": 8, "fp8": 8, "fp16": 16, "bf16": 16, "fp
 RULES: tuple[_Rule, ...] = (
     _rule(Kind.BITS, r"[ -]?bits?\b"),
     _rule(Kind.RANK, before=r"\b(?:rank|r)(?: of)?[ =:]+"),
-    _rule(Kind.EPOCHS, r"[ -]?(?:epochs?|epochen|époques?)\b"),
+    _rule(Kind.EPOCHS, r"[ -]?(?:epochs?|epochen|époques?)\b", articles=True),
     _rule(Kind.BATCH, before=r"\bbatch(?:[ -]?size)?(?: of| is)?[ =:]*"),
     _rule(Kind.BATCH, r"[ ](?:concurrent|parallel|simultaneous)\b"),
     _rule(Kind.LATENCY, r"[ ]?(?:ms|msec|milliseconds?|millisekunden|millisecondes)\b"),
+    _rule(Kind.LATENCY, r"[ ]?(?:µs|μs|microseconds?)\b", factor=lambda match: 0.001),
     _rule(
         Kind.LATENCY,
         r"[ -]?(?:s|secs?|seconds?|sekunden?|secondes?|segundos?)\b(?!['’]|[ -]hand)"
@@ -182,9 +183,13 @@ RULES: tuple[_Rule, ...] = (
         before=rf"\b(?:{nouns.SOUND})\b[^.!?]{{0,40}}",
         factor=lambda match: 24 * _days(match),
     ),
-    _rule(Kind.DAYS, rf"[ -]?{TIME}(?![ -](?:ago|old|later)\b)", factor=_days, articles=True),
-    _rule(Kind.TOKENS, rf"(?:[ -](?:de )?(?:{nouns.BETWEEN})?)?(?:tokens?|tok)\b"),
-    _rule(Kind.WORDS, rf"(?:[ -](?:de )?(?:{nouns.BETWEEN})?)?(?:words|wörtern?|mots|palabras|parole)\b(?!{PER_TIME})"),
+    _rule(
+        Kind.DAYS, rf"(?:[ -]?|[ ](?:{nouns.MORE})[ ]){TIME}(?![ -](?:ago|old|later)\b)", factor=_days, articles=True
+    ),
+    _rule(Kind.TOKENS, rf"(?:[ -](?:of |de )?(?:{nouns.BETWEEN})?)?(?:tokens?|tok)\b"),
+    _rule(
+        Kind.WORDS, rf"(?:[ -](?:of |de )?(?:{nouns.BETWEEN})?)?(?:words|wörtern?|mots|palabras|parole)\b(?!{PER_TIME})"
+    ),
     _rule(Kind.RATE, r"[ ]?(?P<qps>qps|rps)\b", factor=_per_day),
     _rule(Kind.RATE, rf"[ ]times{PER_TIME}(?P<daily>)", factor=_per_day),
     _rule(
@@ -195,9 +200,12 @@ RULES: tuple[_Rule, ...] = (
         factor=_per_day,
         articles=False,
     ),
-    _rule(Kind.PARAMETERS, rf"(?:[ -](?:de )?(?:{nouns.BETWEEN})?)?(?:{nouns.PARAMETERS})\b"),
+    _rule(Kind.PARAMETERS, rf"(?:[ -](?:of |de )?(?:{nouns.BETWEEN})?)?(?:{nouns.PARAMETERS})\b"),
     _rule(Kind.EXAMPLES, rf"[ ]?(?:多)?[ ]?(?:{nouns.MEASURES})"),
-    _rule(Kind.EXAMPLES, rf"[ ]?(?:of |de |von )?(?:{nouns.BETWEEN}){{0,3}}?(?:{nouns.COUNTED})\b"),
+    _rule(
+        Kind.EXAMPLES,
+        rf"[ ]?(?:of |de |von )?(?:{nouns.BETWEEN}){{0,3}}?(?:{nouns.COUNTED})\b(?![ ]{nouns.UNCOUNTED}\b)",
+    ),
     _rule(Kind.EXAMPLES, rf"[ ](?:hand-|hand )?(?:{nouns.LABELLED})\b"),
     _rule(
         Kind.EXAMPLES, before=rf"\b(?:{nouns.COUNTED}|{nouns.LABELLED})[ ]?[:=][ ]*(?:[~≈]|about |some |circa |ca\. ?)?"
@@ -220,6 +228,9 @@ OPEN_CLASS = re.compile(
 )
 CALLED = re.compile(r"(?:-|\b(?:an?|the|our|this|that|open|small|big|even|or)[ ])$", re.I)
 """What stands before a size by which a model is called: "the 7B"."""
+GERMAN = re.compile(rf"[ ](?:(?!{nouns.STOP}\b)[a-zäöüß]+[ ])?[A-ZÄÖÜ][a-zäöüß]{{3,}}(?:en|er|e|n|s)\b")
+"""German writes nouns large."""
+DOZEN = re.compile(r"\b(?:dozen|dutzend|douzaines?)\b", re.I)
 LEAST_OPEN = 100
 """From this number on, any plural that is no known measure is taken for examples."""
 SIZE = re.compile(r"[\d.]+[ -]?(?:b|bn|billion)\b|[\d.]+m\b", re.I)
@@ -250,6 +261,8 @@ def _idle(kind: Kind, text: str, amount: Amount) -> bool:
     ahead = text[max(amount.first - 40, 0) : amount.first]
     if kind is Kind.EXAMPLES:
         return 0 < amount.middle < 1
+    if kind is Kind.EPOCHS:
+        return amount.bare and text[amount.first : amount.end].lower() in ("a", "an")
     if kind is Kind.BATCH:
         return amount.scaled
     if kind is Kind.AUDIO and PASSES.search(ahead) is not None:
@@ -289,7 +302,8 @@ def _by_size(text: str, amount: Amount) -> Quantity | None:
     """A model called by its size, or any plural that is many enough to be data."""
     behind = text[amount.end : amount.end + NEAR]
     size = SIZE.search(text[amount.first : amount.end])
-    opened = OPEN_CLASS.match(behind) if amount.middle >= LEAST_OPEN and not _year(text, amount) else None
+    many = amount.middle >= LEAST_OPEN or DOZEN.search(text[amount.first : amount.end])
+    opened = (OPEN_CLASS.match(behind) or GERMAN.match(behind)) if many and not _year(text, amount) else None
     if opened and not (CALLED.search(text[: amount.first][-12:]) and size):
         return _made(Kind.EXAMPLES, text, (amount.start, amount.end + opened.end()), (amount.low, amount.high))
     if size and text[amount.first - 1 : amount.first] not in ("$", "€", "£"):
