@@ -8,6 +8,10 @@ COUNTED = (
     r"|frames?|cases?|users?|customers?|patients?|pages?|transcripts?|questions?|prompts?|conversations?|dialogues?"
     r"|sequences?|molecules?|tweets?|files?|tiles?|items?|products?|transactions?|datapoints|instances|entries"
     r"|listings?|invoices?|contracts?|lines|drafts|masks|triplets|triples|episodes?|trajectories|volumes|scenes|recipes"
+    r"|compounds|mutants|variants|genomes|peptides|spectra|waveforms|traces|segments|snippets|crops|patches|graphs|meshes"
+    r"|essays|papers|abstracts|books|poems|songs|melodies|notes|reports|forms|receipts|threads|comments|queries|incidents"
+    r"|failures|sessions|students|volunteers|participants|subjects|employees|films|movies|games|maps|drawings|sketches"
+    r"|screenshots|demos|demonstrations|trials|experiments|measurements|observations|resumes|cvs|candidates|skus"
     r"|adults|nuclei|mice|people|persons|ads|micrographs?|simulations?|structures|proteins|posts|headlines|chats|stories|letters"
     r"|bilder[n]?|fotos|zeilen|beispielen?|beispiele|datensätzen?|sätzen?|dokumenten?|dokumente|aufnahmen|texten?|texte"
     r"|seiten|kunden|lignes|exemples|factures|phrases|images?|pages|filas|ejemplos|documentos|imágenes|frases|pagine"
@@ -30,7 +34,7 @@ PARAMETERS = r"(?:parameter[ns]?|params?|weights|paramètres|parámetros|paramet
 WORD = r"[^\W\d_][\w'’&/+-]*"
 STOP = (
     r"(?:of|in|on|and|or|for|with|from|to|at|by|per|a|an|the|is|are|was|were|has|have|that|which|as|but|than|each|every"
-    r"|und|oder|mit|für|von|et|ou|avec|pour|y|con|para|classes|features|columns|languages|times|percent|km|hz|kda|ms|m|models?|instruct|checkpoints?|llms?|encoders?)"
+    r"|und|oder|mit|für|von|et|ou|avec|pour|y|con|para|classes|features|columns|languages|times|percent|km|hz|kda|ms|m|[kmgtp]i?b|models?|instruct|checkpoints?|llms?|encoders?)"
 )
 BETWEEN = rf"(?!{STOP}\b)(?:{WORD}|[+&])[ ]"
 """One word between a number and its noun."""
@@ -66,7 +70,10 @@ CURRENCIES = {
 }  # fmt: skip
 """By the first two letters of how it is written."""
 MAKER = r"(?:nvidia |colab |rtx[ -]?|geforce |tesla |gtx |used |consumer |old |rented |spare )*"
-CARDS = r"(?:gpus?|graphics cards?|grafikkarten?|video cards?|cartes? graphiques?|tarjetas? gráficas?|显卡)"
+CARDS = (
+    r"(?:gpus?|graphics cards?|grafikkarten?|video cards?|(?<!credit )cards"
+    r"|cartes? graphiques?|tarjetas? gráficas?|显卡)"
+)
 NO_LABELS = re.compile(
     r"\b(?:no|zero|not a single|without(?: any)?|kein(?:e|en)?|ohne|sans|aucune?|sin|senza)[ ]"
     r"(?:labels?|labell?ed \w+|annotations?|annotated \w+|étiquettes?|etiquetas|etichette)\b",
@@ -77,3 +84,11 @@ NO_GPU = re.compile(
     r"(?:gpus?|graphics cards?|grafikkarten?)\b",
     re.I,
 )
+
+NUMBERED = re.compile(
+    r"\b(?:type|class|level|grade|stage|version|step|phase|page|part|chapter|figure|fig\.|table|section|number|no\.|round|day"
+    r"|week|year|reviewer|appendix|option|layer|top|room|windows|cuda|python|pi|line|question|task|plate|rig|group|case|v)"
+    r"[ -]?$",
+    re.I,
+)
+"""What a number behind it names, not counts: "type 1 patients"."""

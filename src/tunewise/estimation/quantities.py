@@ -157,7 +157,12 @@ RULES: tuple[_Rule, ...] = (
         rf"(?![ -](?:{nouns.SOUND}|clips?|snippets?))",
         factor=lambda match: 1000.0,
     ),
-    _rule(Kind.GPUS, rf"[ ]?[x×*]?[ -]?(?:{nouns.MAKER})?(?:{nouns.CARDS})(?!\w|[ -]hours?)", articles=True),
+    _rule(
+        Kind.GPUS,
+        rf"[ ]?[x×*]?[ -]?(?:{nouns.MAKER})?(?:{nouns.BETWEEN})?(?:{nouns.CARDS})(?!\w|[ -]hours?)",
+        articles=True,
+    ),
+    _rule(Kind.GPUS, r"[ ]card\b", before=r"\b(?:on|with|have|has|own|using|to)[ ]", articles=True),
     _rule(Kind.GPUS, r"(?=[ ]\d+[ ]?gi?b[ -](?:cards?|gpus?)\b)", articles=True),
     _rule(Kind.CONTEXT, rf"[ -]?{SEQUENCE}"),
     _rule(
@@ -180,11 +185,14 @@ RULES: tuple[_Rule, ...] = (
     _rule(
         Kind.AUDIO,
         rf"[ -]?(?=h|stund|or[ae]|min|ho){TIME}",
-        before=rf"\b(?:{nouns.SOUND})\b[^.!?]{{0,40}}",
+        before=rf"\b(?:{nouns.SOUND})\b[^.!?]{{0,100}}",
         factor=lambda match: 24 * _days(match),
     ),
     _rule(
-        Kind.DAYS, rf"(?:[ -]?|[ ](?:{nouns.MORE})[ ]){TIME}(?![ -](?:ago|old|later)\b)", factor=_days, articles=True
+        Kind.DAYS,
+        rf"(?:[ -]?|[ ](?:{nouns.MORE})[ ]){TIME}(?![ -](?:ago|old|later|of age|away)\b)",
+        factor=_days,
+        articles=True,
     ),
     _rule(Kind.TOKENS, rf"(?:[ -](?:of |de )?(?:{nouns.BETWEEN})?)?(?:tokens?|tok)\b"),
     _rule(
@@ -224,13 +232,20 @@ LASTS = re.compile(
 )
 """What stands before "a week" where it is a span of time, not "40 hours a week"."""
 OPEN_CLASS = re.compile(
-    rf"[ ](?:of )?(?:{nouns.BETWEEN}){{0,3}}?(?!{nouns.UNCOUNTED}\b|{nouns.STOP}\b)(?:{nouns.PLURAL})\b", re.I
+    rf"[ ](?:of )?(?:(?!{nouns.UNCOUNTED}\b){nouns.WORD} and )?"
+    rf"(?:{nouns.BETWEEN}){{0,3}}?(?!{nouns.UNCOUNTED}\b|{nouns.STOP}\b)(?:{nouns.PLURAL})\b",
+    re.I,
 )
-CALLED = re.compile(r"(?:-|\b(?:an?|the|our|this|that|open|small|big|even|or)[ ])$", re.I)
+CALLED = re.compile(
+    r"(?:-|\b(?:an?|the|our|this|that|open|small|big|even|or|local|stock|prompted|base|tuned|larger|bigger|smaller)[ ])$",
+    re.I,
+)
 """What stands before a size by which a model is called: "the 7B"."""
 GERMAN = re.compile(rf"[ ](?:(?!{nouns.STOP}\b)[a-zäöüß]+[ ])?[A-ZÄÖÜ][a-zäöüß]{{3,}}(?:en|er|e|n|s)\b")
 """German writes nouns large."""
 DOZEN = re.compile(r"\b(?:dozen|dutzend|douzaines?)\b", re.I)
+MOST_CARDS = 200_000
+"""More are no cards in a machine: "3 million cards" are of paper."""
 LEAST_OPEN = 100
 """From this number on, any plural that is no known measure is taken for examples."""
 SIZE = re.compile(r"[\d.]+[ -]?(?:b|bn|billion)\b|[\d.]+m\b", re.I)
@@ -244,6 +259,8 @@ def _counted(text: str, amount: Amount) -> Iterator[Quantity]:
     mixture = MIXTURE.match(behind)
     if mixture and (total := MIXTURES.get((int(amount.middle), float(mixture["size"]) * 1e9))):
         yield _made(Kind.PARAMETERS, text, (amount.first, amount.end + mixture.end()), (total, total))
+        return
+    if nouns.NUMBERED.search(ahead) and not amount.scaled and amount.middle < LEAST_OPEN:
         return
     for rule in RULES:
         if amount.bare and not rule.articles:
@@ -261,6 +278,8 @@ def _idle(kind: Kind, text: str, amount: Amount) -> bool:
     ahead = text[max(amount.first - 40, 0) : amount.first]
     if kind is Kind.EXAMPLES:
         return 0 < amount.middle < 1
+    if kind is Kind.GPUS:
+        return amount.middle > MOST_CARDS
     if kind is Kind.EPOCHS:
         return amount.bare and text[amount.first : amount.end].lower() in ("a", "an")
     if kind is Kind.BATCH:
