@@ -3,7 +3,7 @@
 import re
 
 COUNTED = (
-    r"(?:rows?|records?|samples?|examples?|images?|pictures?|photos?|pics|scans?|x-?rays?|slides?|labels?|annotations?"
+    r"(?:rows?|records?|samples?|examples?|images?|pictures?|photos?|photographs?|pics|scans?|x-?rays?|slides?|labels?|annotations?"
     r"|pairs?|documents?|docs|pdfs?|articles?|tickets?|e-?mails?|messages?|reviews?|sentences?|clips?|recordings?|videos?"
     r"|frames?|cases?|users?|customers?|patients?|pages?|transcripts?|questions?|prompts?|conversations?|dialogues?"
     r"|sequences?|molecules?|tweets?|files?|tiles?|items?|products?|transactions?|datapoints|instances|entries"
@@ -34,7 +34,7 @@ PARAMETERS = r"(?:parameter[ns]?|params?|weights|paramètres|parámetros|paramet
 WORD = r"[^\W\d_][\w'’&/+-]*"
 STOP = (
     r"(?:of|in|on|and|or|for|with|from|to|at|by|per|a|an|the|is|are|was|were|has|have|that|which|as|but|than|each|every"
-    r"|und|oder|mit|für|von|et|ou|avec|pour|y|con|para|classes|features|columns|languages|times|percent|km|hz|kda|ms|m|[kmgtp]i?b|models?|instruct|checkpoints?|llms?|encoders?)"
+    r"|und|oder|mit|für|von|et|ou|avec|pour|y|con|para|classes|features|columns|languages|times|percent|km|hz|kda|ms|m|[kmgtp]i?b|cm|mm|nm|kg|px|dpi|fps|mw|bit|models?|instruct|checkpoints?|llms?|encoders?)"
 )
 BETWEEN = rf"(?!{STOP}\b)(?:{WORD}|[+&])[ ]"
 """One word between a number and its noun."""
@@ -55,11 +55,11 @@ DAYS: tuple[tuple[str, float], ...] = (
 """Days of a span of time, by how its name begins; a month is taken as 30 days."""
 PERIODS = {1 / 24: "hour", 1: "day", 7: "week", 30: "month", 365: "year"}
 SOUND = (
-    r"(?:audio|speech|recordings?|recorded|transcri\w+|annotat\w+|labell?ed|calls|sound|music|aufnahmen?|sprache|tonmaterial"
+    r"(?:audio|speech|voice|stimmen?|voix|recordings?|recorded|transcri\w+|annotat\w+|labell?ed|calls|sound|music|aufnahmen?|sprache|tonmaterial"
     r"|enregistr\w+|annotée?s|parole|voz|grabacion\w+|talk|podcasts?|interviews?|meetings)"
 )
 STORED = (
-    r"(?:text|texts|logs?|archives?|data|corpus|corpora|documents?|images?|photos?|pdfs?|audio|recordings?|video|code"
+    r"(?:text|texts|logs?|archives?|data|corpus|corpora|documents?|articles|images?|photos?|pdfs?|audio|recordings?|video|code"
     r"|emails?|files|daten|texte|données)"
 )
 """What lies on a disk."""
@@ -76,7 +76,7 @@ CARDS = (
 )
 NO_LABELS = re.compile(
     r"\b(?:no|zero|not a single|without(?: any)?|kein(?:e|en)?|ohne|sans|aucune?|sin|senza)[ ]"
-    r"(?:labels?|labell?ed \w+|annotations?|annotated \w+|étiquettes?|etiquetas|etichette)\b",
+    r"(?:labels?|labell?ed \w+|annotation(?:en|s)?|annotated \w+|étiquettes?|etiquetas|etichette)\b",
     re.I,
 )
 NO_GPU = re.compile(
@@ -86,8 +86,9 @@ NO_GPU = re.compile(
 )
 
 NUMBERED = re.compile(
-    r"\b(?:type|class|level|grade|stage|version|step|phase|page|part|chapter|figure|fig\.|table|section|number|no\.|round|day"
-    r"|week|year|reviewer|appendix|option|layer|top|room|windows|cuda|python|pi|line|question|task|plate|rig|group|case|v)"
+    r"(?:\bone of(?: the)?|\b(?:type|class|level|grade|stage|version|step"
+    r"|phase|page|part|chapter|figure|fig\.|table|section|number|no\.|round|day"
+    r"|week|year|reviewer|appendix|option|layer|top|room|windows|cuda|python|pi|line|question|task|plate|rig|group|case|v))"
     r"[ -]?$",
     re.I,
 )

@@ -159,7 +159,7 @@ RULES: tuple[_Rule, ...] = (
     ),
     _rule(
         Kind.GPUS,
-        rf"[ ]?[x×*]?[ -]?(?:{nouns.MAKER})?(?:{nouns.BETWEEN})?(?:{nouns.CARDS})(?!\w|[ -]hours?)",
+        rf"[ ]?[x×*]?[ -]?(?:{nouns.MAKER})?(?:{nouns.BETWEEN})?(?:{nouns.CARDS})(?!\w|[ -]hours?|{PER_TIME})",
         articles=True,
     ),
     _rule(Kind.GPUS, r"[ ]card\b", before=r"\b(?:on|with|have|has|own|using|to)[ ]", articles=True),
@@ -185,7 +185,7 @@ RULES: tuple[_Rule, ...] = (
     _rule(
         Kind.AUDIO,
         rf"[ -]?(?=h|stund|or[ae]|min|ho){TIME}",
-        before=rf"\b(?:{nouns.SOUND})\b[^.!?]{{0,100}}",
+        before=rf"\b(?:{nouns.SOUND})\b[\s\S]{{0,100}}",
         factor=lambda match: 24 * _days(match),
     ),
     _rule(
@@ -223,6 +223,9 @@ NEAR = 120
 """Characters around a number within which its meaning is looked for."""
 SPENDS = re.compile(r"\b(?:costs?|bill|fees?|pays?|budget|price|spend)\b", re.I)
 PASSES = re.compile(r"\b(?:in|within|takes?|took|after)[ ](?:about |only |just )?$", re.I)
+SENTENCE = re.compile(r"[.!?][ ]")
+MUCH_SOUND = 20
+"""Hours from which a sentence on sound may stand before another one with the hours."""
 SOUND_NEXT = re.compile(rf"[ -]?{nouns.TIME}[ ]{SPOKEN_OF}(?:{nouns.SOUND})", re.I)
 NO_NOUN = re.compile(r"[ ]?(?:/|per|an?|each|every)[ ]?\b", re.I)
 LASTS = re.compile(
@@ -237,7 +240,8 @@ OPEN_CLASS = re.compile(
     re.I,
 )
 CALLED = re.compile(
-    r"(?:-|\b(?:an?|the|our|this|that|open|small|big|even|or|local|stock|prompted|base|tuned|larger|bigger|smaller)[ ])$",
+    r"(?:-|\b(?:an?|the|our|this|that|open|small|big|even|or|local"
+    r"|stock|prompted|base|tuned|larger|bigger|smaller)[ ])$",
     re.I,
 )
 """What stands before a size by which a model is called: "the 7B"."""
@@ -263,7 +267,7 @@ def _counted(text: str, amount: Amount) -> Iterator[Quantity]:
     if nouns.NUMBERED.search(ahead) and not amount.scaled and amount.middle < LEAST_OPEN:
         return
     for rule in RULES:
-        if amount.bare and not rule.articles:
+        if amount.bare and not rule.articles and not (rule.kind is Kind.LATENCY and amount.low is None):
             continue
         after, before = rule.after.match(behind), rule.before.search(ahead)
         if after and before and not _idle(rule.kind, text, amount):
@@ -284,8 +288,8 @@ def _idle(kind: Kind, text: str, amount: Amount) -> bool:
         return amount.bare and text[amount.first : amount.end].lower() in ("a", "an")
     if kind is Kind.BATCH:
         return amount.scaled
-    if kind is Kind.AUDIO and PASSES.search(ahead) is not None:
-        return SOUND_NEXT.match(text, amount.end) is None
+    if kind is Kind.AUDIO and SOUND_NEXT.match(text, amount.end) is None:
+        return PASSES.search(ahead) is not None or (amount.middle < MUCH_SOUND and SENTENCE.search(ahead) is not None)
     if kind is Kind.DAYS and amount.bare:
         return not LASTS.search(ahead)
     return kind is Kind.RATE and bool(SPENDS.search(ahead)) and NO_NOUN.match(text, amount.end) is not None

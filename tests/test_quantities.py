@@ -1,0 +1,64 @@
+"""Quantities as people write them, on the phrases kept for it."""
+
+import time
+
+import pytest
+from evals.quantities.check import found_in, phrases, right
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunewise.estimation.calculator import calculate
+from tunewise.estimation.numbers import amounts
+from tunewise.estimation.quantities import Kind, read
+
+
+def test_nearly_all_development_phrases_are_read_exactly():
+    misses = [(phrase.phrase, phrase.expected, found_in(phrase)) for phrase in phrases("dev") if not right(phrase)]
+    assert len(phrases("dev")) >= 700
+    assert len(misses) <= 5, misses
+
+
+def test_the_test_phrases_are_none_of_the_development_phrases():
+    known = {(phrase.phrase, phrase.sentence) for phrase in phrases("dev")}
+    assert len(phrases("test")) >= 200
+    assert not known & {(phrase.phrase, phrase.sentence) for phrase in phrases("test")}
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [
+        ("1,5 Mio", 1.5e6, 1.5e6),
+        ("3 to 4 thousand", 3000, 4000),
+        ("between 300 and 500", 300, 500),
+        ("under 100", None, 100),
+        ("10k+", 10_000, None),
+        ("half a million", 5e5, 5e5),
+        ("twenty-five thousand", 25_000, 25_000),
+        ("100,000s of them", 200_000, 1e6),
+        ("10^6", 1e6, 1e6),
+        ("3.2e9", 3.2e9, 3.2e9),
+    ],
+)
+def test_numbers_are_read(text, low, high):
+    (found,) = amounts(text)
+    assert (found.low, found.high) == (pytest.approx(low) if low else None, pytest.approx(high) if high else None)
+
+
+def test_what_is_not_there_is_nothing_and_never_calculated_with():
+    assert [item.number for item in read("no labels and no GPU")] == [0, 0]
+    found = calculate("How long does it take to fine-tune a 7B with no GPU and no labels?")
+    assert found is not None and found.estimates
+
+
+def test_a_long_message_of_numbers_is_read_in_seconds():
+    start = time.perf_counter()
+    read("12 " * 6000)
+    assert time.perf_counter() - start < 20
+
+
+@given(st.text(alphabet="0123456789.,-+ kMB×x$€%abc to and or few million GPU A100", max_size=80))
+def test_every_quantity_is_a_place_in_its_text(text):
+    for item in read(text):
+        assert text[item.start : item.end] == item.text
+        assert isinstance(item.kind, Kind) and 0 <= item.number < 1e30
+        assert item.low is None or item.high is None or item.low <= item.high
