@@ -1,0 +1,1 @@
+"""Questions to be answered by a formula, and others that look alike."""
