@@ -1,43 +1,10 @@
 import pytest
 
-from tests.conftest import ROOT
 from tunewise import corpus
 from tunewise.errors import CorpusError
 
 HEADER = "---\ntitle: T\ntopic: t\nkind: topic\nchecked: 2026-11-23\n---\n\n"
 SOURCE = "  Source: Someone 2024 <https://example.org/x> | verified | as of 2026-06\n"
-LONGEST = 60
-
-
-@pytest.fixture(scope="module")
-def knowledge():
-    return corpus.load(ROOT / "knowledge")
-
-
-def test_the_article_and_at_least_ten_topics_are_there(knowledge):
-    kinds = {document.path: document.header["kind"] for document in knowledge.documents}
-    assert kinds["article.md"] == "article"
-    assert sum(kind == "topic" for kind in kinds.values()) >= 10
-    assert len(knowledge.facts) >= 300
-
-
-def test_every_fact_is_short_and_sourced(knowledge):
-    for fact in knowledge.facts:
-        assert len(fact.text.split()) <= LONGEST, fact.id
-        assert fact.sources and all(source.citation for source in fact.sources), fact.id
-        assert fact.sources[0].url or fact.sources[0].status != "verified" or fact.kind == "article", fact.id
-
-
-def test_no_fact_stands_twice(knowledge, embedder):
-    vectors = embedder.encode([fact.text for fact in knowledge.facts])
-    likeness = vectors @ vectors.T
-    pairs = [
-        (knowledge.facts[a].id, knowledge.facts[b].id)
-        for a in range(len(vectors))
-        for b in range(a)
-        if likeness[a, b] > 0.97
-    ]
-    assert not pairs
 
 
 def test_a_fact_is_read_with_its_source(tmp_path):
