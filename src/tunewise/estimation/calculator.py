@@ -21,18 +21,26 @@ USUAL_EPOCHS = 3
 USUAL_CONTEXT = 2048
 TUNINGS: tuple[Tuning, ...] = ("qlora", "lora", "full")
 MEMORY = re.compile(
-    r"\b(?:memory|vram|ram|gb|gpus?|cards?|fits?|fit on|oom|hardware)\b"
+    r"\b(?:memory|vram|ram|gb|gpus?|cards?|fits?|fit on|onto|into|hold|oom|reicht"
+    r"|hardware|speicher|passt|mémoire|cabe|tient|memoria)\b"
     r"|\b(?:on|with) (?:a|an|one|my|the|single)\b",
     re.I,
 )
-KV = re.compile(r"\bkv[ -]?cache|key[ -]value cache", re.I)
+KV = re.compile(r"\bkv[ -]?cache|key[ -]value cache|keys and values", re.I)
 TRAINING = re.compile(
-    r"\b(?:train\w*|fine-?tun\w*|finetun\w*|lora|qlora|sft|peft|pre-?train\w*|from scratch|epochs?)\b", re.I
+    r"\b(?:(?:re)?train\w*|entra[iî]n\w*|entren\w*|addestr\w*|gradients?|\w*trainier\w*"
+    r"|fine[ -]?tun\w*|finetun\w*|lora|qlora|sft|peft|pre-?train\w*|from scratch|epochs?)\b",
+    re.I,
 )
 DURATION = re.compile(
-    r"\b(?:how long|how many (?:gpu[ -])?(?:hours|days|weeks)|gpu[ -]?hours?|time|days|hours|duration)\b", re.I
+    r"\b(?:how long|how many (?:gpu[ -])?(?:hours|days|weeks)|gpu[ -]?hours?|time|days|hours|duration|wie lange"
+    r"|combien de (?:temps|jours)|cuánto tiempo|dauert)\b",
+    re.I,
 )
-PRICE = re.compile(r"\b(?:costs?|price\w*|dollars?|budget|expensive|how much money|usd|rent)\b|[$€]", re.I)
+PRICE = re.compile(
+    r"\b(?:costs?|price\w*|bill|kostet|kosten|coûte|cuesta|dollars?|budget|expensive|how much money|usd|rent)\b|[$€]",
+    re.I,
+)
 COMPUTE = re.compile(r"\b(?:flops?|compute)\b", re.I)
 HOW_MANY_TOKENS = re.compile(
     r"\bhow (?:many|much) (?:\w+ ){0,3}?(?:tokens|data|text|words)\b"
@@ -47,17 +55,37 @@ SERVING = re.compile(
 )
 SPEED = re.compile(r"\b(?:speed|fast|tokens? (?:per|a) s\w*|tokens/s|throughput|per million)\b", re.I)
 ASKS = re.compile(
-    r"\bhow (?:much|long|many|fast|large|big|expensive)\b|\bfits?\b|\bkv[ -]?cache\b|\bchinchilla\b"
-    r"|\bcompute[- ]optimal\b|\b(?:costs?|price|vram|flops?|throughput|gpu[ -]?hours|tokens? (?:per|a) second)\b"
+    r"\bhow (?:much|long|many|fast|large|big|expensive)\b|\b(?:wie (?:viele?|lange|groß|schnell|teuer)|passt|kostet"
+    r"|combien|cuánt[oa]s?|cabe|quant[oi])\b|\bfits?\b|\bkv[ -]?cache\b|\bchinchilla\b"
+    r"|\bcompute[- ]optimal\b|\b(?:costs?|price|vram|bill|flops?|throughput|gpu[ -]?hours)\b"
+    r"|\btokens?(?: (?:per|a) second|/s)\b"
+    r"|\b(?:days|hours|weeks|time|v?ram|compute|budget|hardware) (?:to|for|needed|required|it takes)\b"
+    r"|\b(?:oom|out of memory)\b|\bestimate\b|\bsmallest (?:gpu|card)\b"
+    r"|\b(?:get|put|squeeze|load) .*\b(?:onto|into|on)\b|\b(?:biggest|largest) (?:\w+ )?model\b"
     r"|\b(?:required|enough) (?:memory|vram)\b|\b(?:what|which) (?:gpus?|cards?|hardware|size)\b"
     r"|\bmemory (?:for|to|of|needed|required|footprint|do|does|would)\b"
-    r"|^(?:so |and |hi,? )?(?:can|could|will|would|does|do|is|are) .*\b(?:train|fine-?tune|run|serve|host|load)\b",
+    r"|^(?:so |and |hi,? )?(?:can|could|will|would|does|do|is|are) .*"
+    r"\b(?:train|fine-?tune|q?lora|run|serve|host|load|hold)\b",
     re.I,
 )
-CHOOSES = re.compile(
-    r"\bshould\b|\bwhich way\b|\bbetter\b|\bworth\b|\bor (?:just )?(?:prompt|rag|use|train|fine|buy|an? api)", re.I
+MEASURES = re.compile(r"\bhow (?:much|long|many|fast|large|big)\b|\b(?:what|which) size\b|\bvram\b", re.I)
+"""Whoever asks so wants a number, even of what "should" be."""
+SUFFICES = re.compile(
+    r"^(?:so |and )?(?:is|are|would|will|does|do) .*\b(?:enough|sufficient|suffices?)\b|^reicht\b", re.I
 )
-"""Words of one who asks for advice, whatever quantities are named."""
+GIVEN = frozenset({Kind.GPUS, Kind.MEMORY, Kind.TOKENS, Kind.CONTEXT, Kind.BITS, Kind.BATCH})
+BRIEF = 12
+"""Words up to which a size and another quantity are a calculation without any word that asks for a number."""
+EXPLAINS = re.compile(
+    r"\b(?:why|what (?:is|are|does)|explain|how (?:do|does|is|was)|who|quality"
+    r"|accura\w+|know|good|we|our|better|legal)\b",
+    re.I,
+)
+SHOULD = re.compile(r"\bshould\b|\bsollen? (?:wir|ich)\b", re.I)
+CHOOSES = re.compile(
+    r"\bdid\b|\bwhich way\b|\bbetter\b|\bworth\b|\bor (?:just )?(?:prompt|rag|use|train|fine|buy|an? api)", re.I
+)
+"""Words of one who asks for advice or for what has been, whatever quantities are named."""
 SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -69,6 +97,7 @@ class Topic(StrEnum):
     KV_CACHE = "key-value cache"
     TRAINING_COST = "training time and cost"
     TOKENS = "training tokens"
+    AFFORDABLE = "tokens that fit a time"
     MODEL_SIZE = "model size"
     SERVING = "serving"
 
@@ -94,6 +123,7 @@ FACTS: Mapping[Topic, tuple[str, ...]] = {
     Topic.KV_CACHE: ("F08.16",),
     Topic.TRAINING_COST: ("F06.06", "F07.05"),
     Topic.TOKENS: ("F06.03", "F06.17"),
+    Topic.AFFORDABLE: ("F06.06", "F07.05"),
     Topic.MODEL_SIZE: ("F06.13", "F06.03"),
     Topic.SERVING: ("F27.02", "F27.15"),
 }
@@ -108,13 +138,22 @@ def calculate(text: str) -> Calculation | None:
     Raises:
         UserError: A quantity makes no sense, such as a model that does not fit the card named.
     """
-    if len(text.split()) > LONGEST or CHOOSES.search(text):
+    if len(text.split()) > LONGEST or CHOOSES.search(text) or (SHOULD.search(text) and not MEASURES.search(text)):
         return None
     sentences = SENTENCE.split(text.strip())
     asked = sentences if len(sentences) == 1 else [sentence for sentence in sentences if "?" in sentence]
-    if not any(ASKS.search(sentence) for sentence in asked):
-        return None
     quantities = read(text)
+    kinds = {quantity.kind for quantity in quantities}
+    means = {Kind.GPUS, Kind.MEMORY} & kinds
+    brief = (
+        "?" in text
+        and len(text.split()) <= BRIEF
+        and Kind.PARAMETERS in kinds
+        and GIVEN & kinds
+        and not EXPLAINS.search(text)
+    )
+    if not brief and not any(ASKS.search(sentence) or (means and SUFFICES.search(sentence)) for sentence in asked):
+        return None
     topic = _topic(text, quantities)
     if topic is None:
         return None
@@ -180,12 +219,15 @@ def _topic(text: str, quantities: Sequence[Quantity]) -> Topic | None:
     trains = bool(TRAINING.search(text))
     if KV.search(text):
         return Topic.KV_CACHE
-    if HOW_MANY_TOKENS.search(text) and Kind.TOKENS not in kinds:
-        return Topic.TOKENS
+    speed = bool(SPEED.search(text))
+    if HOW_MANY_TOKENS.search(text) and Kind.TOKENS not in kinds and not (speed and not trains):
+        return Topic.AFFORDABLE if kinds >= {Kind.GPUS, Kind.DAYS} else Topic.TOKENS
     dear = bool(DURATION.search(text) or PRICE.search(text) or COMPUTE.search(text))
+    if Kind.TOKENS in kinds and not speed and (COMPUTE.search(text) or DURATION.search(text)):
+        return Topic.TRAINING_COST
     if trains and (dear or Kind.TOKENS in kinds):
         return Topic.TRAINING_COST
-    if not trains and (SPEED.search(text) or (SERVING.search(text) and dear)):
+    if not trains and (speed or (SERVING.search(text) and dear)):
         return Topic.SERVING
     if MEMORY.search(text) or Kind.GPUS in kinds or Kind.MEMORY in kinds:
         return Topic.TRAINING_MEMORY if trains else Topic.INFERENCE_MEMORY
@@ -260,6 +302,14 @@ def _tokens(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
     return [tokens, hours], f"{words} {short(tokens.high)} tokens; adapting a pre-trained one needs far less."
 
 
+def _affordable(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
+    size, card = _number(found, Kind.PARAMETERS, 0), _card(found)
+    count, days = _number(found, Kind.GPUS, 1), _number(found, Kind.DAYS, 1)
+    tokens = formulas.affordable_tokens(size, card, count, days)
+    words = f"In {figure(days)} days {count:g} × {card.name} can train {short(size)} parameters on {span(tokens)}"
+    return [tokens, formulas.optimal_tokens(size)], f"{words}, if nothing fails."
+
+
 def _model_size(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
     tokens = _number(found, Kind.TOKENS, 0)
     size = formulas.largest_model(tokens)
@@ -286,6 +336,7 @@ _RESULTS: Mapping[Topic, Callable[[str, Sequence[Quantity]], tuple[list[Estimate
     Topic.KV_CACHE: _kv_cache,
     Topic.TRAINING_COST: _training_cost,
     Topic.TOKENS: _tokens,
+    Topic.AFFORDABLE: _affordable,
     Topic.MODEL_SIZE: _model_size,
     Topic.SERVING: _serving,
 }

@@ -126,6 +126,22 @@ def optimal_tokens(parameters: float) -> Estimate:
     )
 
 
+def affordable_tokens(parameters: float, card: Gpu, count: float, days: float) -> Estimate:
+    """Tokens that so many cards can train a model on in so many days: `gpu_hours` the other way round."""
+    _positive(parameters=parameters, cards=count, days=days)
+    each = gpu_hours(parameters, 1e9, card)
+    hours = count * days * 24
+    return Estimate(
+        quantity=f"tokens that {count:g} × {card.name} can train on",
+        low=1e9 * hours / each.high,
+        high=1e9 * hours / each.low,
+        unit="tokens",
+        formula=f"{count:g} cards × {days:g} days × 24 h × utilised TFLOP/s / (6 × {short(parameters)} parameters)",
+        source=each.source,
+        assumptions=each.assumptions,
+    )
+
+
 def largest_model(unique_tokens: float) -> Estimate:
     """The compute-optimal model that so much text can feed, repeated up to four times."""
     _positive(tokens=unique_tokens)
