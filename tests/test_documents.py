@@ -239,6 +239,8 @@ def test_endless_pages_and_streams_do_no_harm(monkeypatch):
     read = loaders.load(raw_pdf(b"3 0 R " * 3_000), ".pdf")
     assert read.pages == 50 and read.note == "only its first 50 pages were read"
     packed = zlib.compress(b"0 0 m " * 40_000_000, 9)
+    monkeypatch.setattr(loaders, "PATIENCE", -1.0)
+    assert why(raw_pdf(b"3 0 R " * 9), ".pdf").startswith("it holds no text")
     with Reader() as reader, pytest.raises(UnreadableError):
         reader.read(raw_pdf(b"3 0 R", packed, packed=True), ".pdf")
     with Reader(seconds=20) as reader, pytest.raises(UnreadableError):
@@ -451,13 +453,34 @@ def test_documents_are_added_listed_and_removed_on_the_command_line(tunewise, ha
     listed = json.loads(run("index", "--list", "--json")[1])
     assert len(listed) == 5 and listed[0]["path"] == str(handbook / "corpus.txt")
     assert "1 facts of 1 files" in (out := run("index")[1]) and "5 documents" in out
+    assert "ok   your documents: " in run("doctor")[1]
+    cached = tmp_path / "cache"
+    assert any(b"Ms Okafor" in file.read_bytes() for file in (cached / "index").rglob("*") if file.is_file())
     assert run("index", "--remove", "handbook")[0] == 0
+    assert not any(
+        b"Ms Okafor" in file.read_bytes()
+        for folder in ("index", "documents")
+        for file in (cached / folder).rglob("*")
+        if file.is_file()
+    )
     assert "No document" in run("index", "--list")[1]
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.pdf").write_bytes(b"%PDF-1.4 broken")
     for arguments in (("index", "bad"), ("index", "nowhere"), ("index", "--remove", "x"), ("index", "bad", "--list")):
         code, out, err = run(*arguments)
         assert code == 2 and err.startswith("tunewise: ") and err.count("\n") == 1 and not out, arguments
+
+
+def test_an_open_advisor_sees_what_another_process_adds(handbook, environment, tunewise, tmp_path):
+    advisor = Advisor(
+        offline=True, cache=Path(environment["TUNEWISE_CACHE"]), knowledge=Path(environment["TUNEWISE_KNOWLEDGE"])
+    )
+    assert advisor.search("zebra cluster", 1)[0].fact.kind == "topic"
+    assert tunewise("index", "handbook", env=environment, cwd=tmp_path).returncode == 0
+    assert advisor.search("zebra cluster", 1)[0].fact.kind == "own"
+    advisor.remove_documents("handbook")
+    assert {fact.kind for fact in advisor.index.corpus.facts} == {"topic"}
+    assert (Path(environment["TUNEWISE_CACHE"]) / "documents").stat().st_mode & 0o077 == 0
 
 
 def test_an_answer_cites_the_users_document_by_page(handbook, environment):

@@ -259,8 +259,8 @@ def index(
 
     tunewise index handbook/ policy.pdf
     """
-    if bool(documents) + bool(remove) + listing > 1:
-        raise UserError("Adding, --list and --remove are three commands.", "Give one of them at a time.")
+    if bool(documents) + bool(remove) + listing + rebuild > 1:
+        raise UserError("Adding, --list, --remove and --rebuild exclude each other.", "Give one of them at a time.")
     with _advisor() as advisor:
         if documents:
             cli_index.add(advisor, documents, as_json=as_json)

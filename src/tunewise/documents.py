@@ -186,6 +186,14 @@ class DocumentStore:
             self._write(item for item in before if item not in gone)
         return gone
 
+    @property
+    def state(self) -> int:
+        """Changes whenever the list does, whoever changes it; 0 where there is none."""
+        try:
+            return (self.folder / LIST).stat().st_mtime_ns
+        except OSError:
+            return 0
+
     def corpus_documents(self) -> tuple[corpus.Document, ...]:
         """The documents as the index takes them: one fact a passage, cited by file and page.
 
@@ -267,7 +275,8 @@ class DocumentStore:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
-            (self.folder / "passages").mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (self.folder / "passages").mkdir(exist_ok=True, mode=0o700)
             with FileLock(self.folder / ".lock"):
                 yield
         except OSError as error:

@@ -9,6 +9,7 @@ import io
 import json
 import re
 import sys
+import time
 import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,6 +30,8 @@ SHORTEST = 12
 """Characters of the shortest passage; less is a page number or a lone mark."""
 MOST_PAGES = 2_000
 MOST_CHARACTERS = 5_000_000
+PATIENCE = 45.0
+"""Seconds after which no further page is begun."""
 MOST_UNPACKED = 100_000_000
 """Bytes that the parts of a Word file may have when unpacked."""
 MOST_PARTS = 5_000
@@ -315,9 +318,10 @@ def _pdf(data: bytes) -> Parsed:
         raise UnreadableError("it is encrypted")
     sections: list[Section] = []
     broken = 0
+    late = time.monotonic() + PATIENCE
     for number, page in enumerate(reader.pages, start=1):
-        if number > MOST_PAGES:
-            return "", sections, f"only its first {MOST_PAGES:,} pages were read"
+        if number > MOST_PAGES or time.monotonic() > late:
+            return "", sections, f"only its first {number - 1:,} pages were read"
         try:
             text = page.extract_text()
         except MemoryError:

@@ -18,7 +18,7 @@ from tunewise.llm import LocalModel
 from tunewise.observing import Observer
 from tunewise.orders import Orders, Read
 from tunewise.prompts import PromptLibrary
-from tunewise.retrieval import Index
+from tunewise.retrieval import Index, forget_others
 from tunewise.settings import Settings, resource
 
 EMBEDDER = "minilm-l6-v2-int8"
@@ -81,8 +81,11 @@ class Parts:
 
     @property
     def index(self) -> Index:
-        """The index of the knowledge folder; built where it is missing."""
+        """The index of the knowledge folder and the user's documents; built where it is missing."""
         made: Index = self._part("index", self._make_index)
+        # Another process, such as the command line beside an open page, may have added or removed some.
+        if self._parts.get("documents") != document_store(self.settings).state:
+            made = self.build_index()
         return made
 
     @property
@@ -151,6 +154,7 @@ class Parts:
             CorpusError: A file of the knowledge folder is malformed.
             StoreError: The index or the list of documents cannot be read or written.
         """
+        state = document_store(self.settings).state
         made = Index.open(
             self.settings.cache / "index",
             searched(self.settings),
@@ -160,7 +164,7 @@ class Parts:
             server=self.settings.chroma_server,
         )
         with self._guard:
-            self._parts["index"] = made
+            self._parts |= {"index": made, "documents": state}
         return made
 
     def add_documents(
@@ -181,7 +185,9 @@ class Parts:
             WorkError: A library is missing, or the cache cannot be written.
         """
         done = document_store(self.settings).add([Path(target) for target in targets], self.embedder, on_file)
-        self.build_index(progress=progress)
+        built = self.build_index(progress=progress)
+        if done.removed:
+            forget_others(built)
         return done
 
     def documents(self) -> tuple[OwnDocument, ...]:
@@ -201,7 +207,7 @@ class Parts:
             UserError: No document was added from there.
         """
         gone = document_store(self.settings).remove(target)
-        self.build_index()
+        forget_others(self.build_index())
         return gone
 
     def _make_model(self) -> LocalModel:

@@ -82,7 +82,7 @@ class Index:
         self.folder = folder
         self.corpus = corpus
         self._embedder = embedder
-        self._server = server
+        self.server = server
         self._facts = corpus.facts
         self._place = {fact.id: place for place, fact in enumerate(self._facts)}
         try:
@@ -204,9 +204,9 @@ class Index:
             found = self._store._collection.query(query_embeddings=[vector], n_results=k, include=["distances"])
         # Over a network Chroma lets through whatever its HTTP client raises.
         except Exception as error:
-            if self._server is None:
+            if self.server is None:
                 raise
-            raise _silent(self._server) from error
+            raise _silent(self.server) from error
         return [self._place[identifier] for identifier in found["ids"][0] if identifier in self._place]
 
     def _lexical_scores(self, query: str) -> NDArray[np.float32]:
@@ -356,7 +356,8 @@ def _build(
     import bm25s
 
     root = folder.parent
-    root.mkdir(parents=True, exist_ok=True)
+    # It may hold texts of the user's own.
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
     scratch = root / f".building-{os.getpid()}-{time.monotonic_ns()}"
     scratch.mkdir()
     try:
@@ -396,6 +397,13 @@ def _put_in_place(scratch: Path, folder: Path, server: str | None) -> None:
     stale = sorted(folder.parent.glob("*-v*"), key=lambda path: path.stat().st_mtime)[:-3]
     for old in stale:
         _drop(old, server)
+
+
+def forget_others(index: Index) -> None:
+    """Delete every other index of the same folder: they hold texts that the user had removed."""
+    for folder in index.folder.parent.glob("*-v*"):
+        if folder != index.folder:
+            _drop(folder, index.server)
 
 
 def _drop(folder: Path, server: str | None) -> None:

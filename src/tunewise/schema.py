@@ -74,16 +74,16 @@ class Hit(Value):
 
 
 class Evidence(Value):
-    """A verbatim quotation of the knowledge folder, with its source."""
+    """A verbatim quotation of the knowledge folder or of a document of the user's own, with its source."""
 
     quote: str
     """The words of the fact, exactly as they stand in `document`."""
     document: str
-    """File in the knowledge folder."""
+    """File in the knowledge folder, or a user's document: its path from the folder that was added."""
     title: str
     """Title of that file."""
     source: str
-    """Citation of the work that the fact rests on."""
+    """Citation of the work that the fact rests on; of a user's document, file and page or section."""
     url: str | None = None
     """Address of that work."""
     fact: str
