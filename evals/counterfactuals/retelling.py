@@ -38,7 +38,7 @@ def retold(situation: str, factors: Sequence[Factor], changes: Mapping[str, str]
             text = text.replace(quote, " ", 1)
     added = " ".join(sentences()[factor][level] for factor, level in changes.items())
     body = re.sub(r"(?:^|(?<=[.!?]))\s*[,;:.–-]+(?=\s)", " ", text)
-    body = re.sub(r"\s+", " ", body).strip()
+    body = re.sub(r"\s+(?=[,.;:!?])", "", re.sub(r"\s+", " ", body)).strip()
     # The question comes last, as people write it.
     question = re.search(r"(?<=[.!?])\s+[^.!?]*\?\s*$", body)
     if question:

@@ -279,12 +279,17 @@ def flat(outcome: Outcome) -> dict[str, Any]:
         **{f"p_{verdict.value}": _rounded(shares.get(verdict.value)) for verdict in Verdict},
         "close_call": is_close(outcome),
         "method": result.get("method") or "",
-        "would_change": f"{change['meaning']} → {change['verdict']}" if change else "",
+        "would_change": _change(change) if change else "",
         "question": next(iter(result.get("questions", [])), ""),
         **({"reasons": " ".join(reason["text"] for reason in reasons)} if reasons else {}),
         **({"sources": "; ".join(dict.fromkeys(cited))} if cited else {}),
         "error": outcome.error or "",
     }
+
+
+def _change(change: Mapping[str, Any]) -> str:
+    parts = [change, change["also"]] if change.get("also") else [change]
+    return f"{' and '.join(part['meaning'] for part in parts)} → {change['verdict']}"
 
 
 def is_close(outcome: Outcome) -> bool:

@@ -4,7 +4,7 @@ The decision head gives the log-odds of a situation; a second read-out, fitted o
 says how they move when a factor takes another level. So a verdict is decided anew in microseconds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tunewise import decision
 from tunewise.heads import ReadOut, softmax
 from tunewise.prompts import FactorSpec
-from tunewise.schema import Choice, Counterfactual, Factor, Question, Verdict
+from tunewise.schema import Change, Choice, Counterfactual, Factor, Question, Verdict
 
 MOST_CHANGES = 3
 UNIFORM = 0.3
@@ -24,6 +24,20 @@ GIVEN = ("task", "input")
 """Factors that make the project what it is: with another level it would be another project."""
 SCALES = ("labels", "raw", "compute", "device")
 """Factors whose levels are ordered, so that a nearer level is a smaller change."""
+
+PAIRS = (
+    ("labels", "compute"), ("labels", "base"), ("labels", "baseline"), ("labels", "raw"), ("labels", "gap"),
+    ("raw", "compute"), ("base", "compute"), ("base", "raw"), ("base", "baseline"), ("base", "gap"),
+    ("gap", "baseline"), ("gap", "change"), ("baseline", "change"), ("device", "compute"), ("aim", "compute"),
+)  # fmt: skip
+"""Facts that change together in life: more labels with more money, another base model with another trial of it."""
+CONTRADICTIONS = (
+    ("gap", "none", "baseline", "fails"), ("gap", "none", "baseline", "short"), ("gap", "none", "base", "none"),
+    ("base", "none", "baseline", "passes"), ("base", "none", "baseline", "short"),
+)  # fmt: skip
+"""Levels that cannot hold at once: no model exists, and one does the job."""
+MARGIN = 0.0
+"""Lead of the new verdict over the present one from which a change is named."""
 
 
 @dataclass(frozen=True)
@@ -48,42 +62,94 @@ class Decider:
 
 
 def would_change(decider: Decider, factors: Sequence[Factor]) -> tuple[Counterfactual, ...]:
-    """The smallest changes of one factor that would turn the verdict, the most telling first.
+    """The smallest changes that would turn the verdict, the smallest first.
 
-    At most one a factor. On an ordered factor the nearest level that turns the verdict is taken, on
-    any other the one under which the new verdict is most probable.
+    One fact is less than two, a step on an ordered factor less than two, and a stated fact comes before
+    one that is not stated. At most one change a factor, and two facts only where neither alone would do.
+    A change must turn the verdict by `MARGIN`, or reading the changed situation seldom bears it out.
     """
-    now = decision.verdict_of(decider.probabilities())
-    found = []
-    for spec in decider.specs:
-        if spec.name in GIVEN:
-            continue
-        turns = _turns(decider, spec, now)
-        if turns:
-            found.append(min(turns, key=lambda turn: turn[0])[1])
     known = {factor.name for factor in factors if factor.known}
-    found.sort(key=lambda change: (change.factor not in known, -change.probability))
-    return tuple(found[:MOST_CHANGES])
+    singles = [turn for spec in decider.specs if spec.name not in GIVEN for turn in _turns(decider, spec)]
+    best: dict[str, _Turn] = {}
+    for turn in sorted(singles, key=lambda turn: turn.size(known)):
+        best.setdefault(turn.changes[0].factor, turn)
+    found = list(best.values())
+    if len(found) < MOST_CHANGES:
+        found += _pairs(decider, known, {turn.changes[0] for turn in singles})[: MOST_CHANGES - len(found)]
+    return tuple(turn.told for turn in found[:MOST_CHANGES])
 
 
-def _turns(decider: Decider, spec: FactorSpec, now: Verdict) -> list[tuple[float, Counterfactual]]:
-    names = [level.name for level in spec.levels]
-    place = names.index(decider.levels[spec.name])
+@dataclass(frozen=True)
+class _Turn:
+    """A change that turns the verdict."""
+
+    changes: tuple[Change, ...]
+    steps: int
+    """How far the new levels lie from the present ones."""
+    verdict: Verdict
+    probability: float
+
+    def size(self, known: Collection[str]) -> tuple[int, int, int, float]:
+        """The smaller, the earlier it is named."""
+        unstated = sum(change.factor not in known for change in self.changes)
+        return (len(self.changes), self.steps, unstated, -self.probability)
+
+    @property
+    def told(self) -> Counterfactual:
+        """As a reader gets it."""
+        first, *rest = self.changes
+        also = rest[0] if rest else None
+        return Counterfactual(**first.model_dump(), verdict=self.verdict, probability=self.probability, also=also)
+
+
+def _turns(decider: Decider, spec: FactorSpec) -> Iterator[_Turn]:
+    for change, steps in _alternatives(decider, spec):
+        turn = _turn(decider, (change,), steps)
+        if turn:
+            yield turn
+
+
+def _pairs(decider: Decider, known: Collection[str], alone: Collection[Change]) -> list[_Turn]:
+    """Pairs of changes that turn the verdict together and not alone; no fact is in two of them."""
+    specs = {spec.name: spec for spec in decider.specs}
     turns = []
-    for other, level in enumerate(spec.levels):
-        if other == place or level == spec.silent:
-            continue
-        shares = decider.probabilities({spec.name: level.name})
-        verdict = decision.verdict_of(shares)
-        if verdict in (now, Verdict.NEEDS_MORE_INFORMATION):
-            continue
-        ordered = spec.name in SCALES and spec.levels[place] != spec.silent
-        cost = float(abs(other - place)) if ordered else -max(shares)
-        change = Counterfactual(
-            factor=spec.name, level=level.name, meaning=level.meaning, verdict=verdict, probability=max(shares)
-        )
-        turns.append((cost, change))
-    return turns
+    for one, other in PAIRS:
+        for first, near in _alternatives(decider, specs[one]):
+            for second, far in _alternatives(decider, specs[other]):
+                turn = None if {first, second} & set(alone) else _turn(decider, (first, second), near + far)
+                turns += [turn] if turn else []
+    taken: set[Change] = set()
+    found = []
+    for turn in sorted(turns, key=lambda turn: turn.size(known)):
+        if not taken & set(turn.changes):
+            found.append(turn)
+            taken |= set(turn.changes)
+    return found
+
+
+def _alternatives(decider: Decider, spec: FactorSpec) -> list[tuple[Change, int]]:
+    """The other levels of a factor, and how far each lies from the present one."""
+    place = next(place for place, level in enumerate(spec.levels) if level.name == decider.levels[spec.name])
+    ordered = spec.name in SCALES and spec.levels[place] != spec.silent
+    return [
+        (Change(factor=spec.name, level=level.name, meaning=level.meaning), abs(other - place) if ordered else 1)
+        for other, level in enumerate(spec.levels)
+        if other != place and level != spec.silent
+    ]
+
+
+def _turn(decider: Decider, changes: tuple[Change, ...], steps: int) -> _Turn | None:
+    altered = {change.factor: change.level for change in changes}
+    after = {**decider.levels, **altered}
+    if any(after[one] == here and after[other] == there for one, here, other, there in CONTRADICTIONS):
+        return None
+    before, shares = decider.probabilities(), decider.probabilities(altered)
+    now, verdict = decision.verdict_of(before), decision.verdict_of(shares)
+    if verdict in (now, Verdict.NEEDS_MORE_INFORMATION):
+        return None
+    if max(shares) - shares[list(Verdict).index(now)] < MARGIN:
+        return None
+    return _Turn(changes, steps, verdict, max(shares))
 
 
 def best_question(

@@ -99,7 +99,7 @@ def _figures(advice: Advice) -> list[str]:
 def _open_points(advice: Advice) -> list[str]:
     lines = [f"- Ask: {escape(question)}" for question in advice.questions]
     lines += [
-        f"- If instead {escape(change.meaning)}: {change.verdict.label}, {percent(change.probability)}"
+        f"- If instead {escape(change.words)}: {change.verdict.label}, {percent(change.probability)}"
         for change in advice.would_change
     ]
     return ["## Open points, and what would change the verdict", "\n".join(lines)] if lines else []

@@ -149,6 +149,17 @@ class Reason(Value):
     """True where the model's own sentence failed its check and one was composed from factor and fact."""
 
 
+class Change(Value):
+    """One fact of the situation that is another."""
+
+    factor: str
+    """Name of the factor that changes."""
+    level: str
+    """Its new level."""
+    meaning: str
+    """The new level in plain words."""
+
+
 class Counterfactual(Value):
     """A change of the situation, and what the verdict would then be."""
 
@@ -162,6 +173,19 @@ class Counterfactual(Value):
     """The verdict after the change."""
     probability: Annotated[float, Field(ge=0, le=1)]
     """Probability of that verdict after the change."""
+    also: Change | None = None
+    """What must change with it, where neither alone would do."""
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All that changes: one fact or two."""
+        first = Change(factor=self.factor, level=self.level, meaning=self.meaning)
+        return (first, self.also) if self.also else (first,)
+
+    @property
+    def words(self) -> str:
+        """All that changes, in plain words."""
+        return " and ".join(change.meaning for change in self.changes)
 
 
 class Choice(Value):
