@@ -25,7 +25,7 @@ UNCOUNTED = (
     r"|iterations|dims?|dimensions|layers|heads|parameters?|params|weights|degrees|percent|pixels|units|meters"
     r"|metres|km|kilometers|miles|times|[\w-]*hours?|hrs?|days?|weeks?|months?|minutes?|seconds?|ms|bits?|bytes?|letters"
     r"|characters|chars|tokens?|words?|plants|species|genres|topics|codes|defects|intents|opcodes|bands|sensors"
-    r"|dollars|euros?|bucks|pounds|fps|nps|microseconds|gpus?|nodes|cores|machines|servers|watts|volts|intensities|atoms|channels"
+    r"|dollars|euros?|bucks|pounds|fps|nps|microseconds|gpus?|nodes|cores|machines|servers|watts|volts|intensities|atoms|channels|bins"
     r"|electrodes|wavelengths|variables|counters|genes)"
 )
 """Plurals that are no examples."""
@@ -38,7 +38,7 @@ STOP = (
 )
 BETWEEN = rf"(?!{STOP}\b)(?:{WORD}|[+&])[ ]"
 """One word between a number and its noun."""
-PLURAL = r"[a-z][\w'-]{2,}(?-i:(?<![su']s))(?<!is)(?<!was)(?<!has)(?<!does)(?<=s)"
+PLURAL = r"[a-z][\w'-]{2,}(?-i:(?<![su']s))(?<!is)(?<!was)(?<!has)(?<!does)(?<!gives)(?<!needs)(?<=s)"
 """A plural by its look."""
 TIME = (
     r"(?:seconds?(?!-hand)|sekunden?|segundos?|secondes?|secs?|s|minutes?|minuten?|min|mins|hours?|hrs?|h|stunden?|heures?|horas?"
@@ -59,7 +59,7 @@ SOUND = (
     r"|enregistr\w+|annotée?s|parole|voz|grabacion\w+|talk|podcasts?|interviews?|meetings)"
 )
 STORED = (
-    r"(?:text|texts|logs?|archives?|data|corpus|corpora|documents?|articles|images?|photos?|pdfs?|audio|recordings?|video|code"
+    r"(?:text|texts|news|books|logs?|archives?|data|corpus|corpora|documents?|articles|images?|photos?|pdfs?|audio|recordings?|video|code"
     r"|emails?|files|daten|texte|données)"
 )
 """What lies on a disk."""

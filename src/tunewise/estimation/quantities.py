@@ -221,6 +221,8 @@ RULES: tuple[_Rule, ...] = (
 )
 NEAR = 120
 """Characters around a number within which its meaning is looked for."""
+PART_OF_NAME = re.compile(r"(?:[a-z]-|\d[x×])$", re.I)
+"""What stands before the number of "Sentinel-2 pictures" and of "224x224 pictures"."""
 SPENDS = re.compile(r"\b(?:costs?|bill|fees?|pays?|budget|price|spend)\b", re.I)
 PASSES = re.compile(r"\b(?:in|within|takes?|took|after)[ ](?:about |only |just )?$", re.I)
 SENTENCE = re.compile(r"[.!?][ ]")
@@ -281,7 +283,7 @@ def _idle(kind: Kind, text: str, amount: Amount) -> bool:
     """Whether it cannot be of that kind after all: half an example, "40 a month" that something costs."""
     ahead = text[max(amount.first - 40, 0) : amount.first]
     if kind is Kind.EXAMPLES:
-        return 0 < amount.middle < 1
+        return 0 < amount.middle < 1 or PART_OF_NAME.search(ahead) is not None
     if kind is Kind.GPUS:
         return amount.middle > MOST_CARDS
     if kind is Kind.EPOCHS:
@@ -325,6 +327,8 @@ def _by_size(text: str, amount: Amount) -> Quantity | None:
     """A model called by its size, or any plural that is many enough to be data."""
     behind = text[amount.end : amount.end + NEAR]
     size = SIZE.search(text[amount.first : amount.end])
+    if PART_OF_NAME.search(text[max(amount.first - 2, 0) : amount.first]) and not size:
+        return None
     many = amount.middle >= LEAST_OPEN or DOZEN.search(text[amount.first : amount.end])
     opened = (OPEN_CLASS.match(behind) or GERMAN.match(behind)) if many and not _year(text, amount) else None
     if opened and not (CALLED.search(text[: amount.first][-12:]) and size):
