@@ -1,8 +1,8 @@
 """Calculation questions in a conversation: which messages are calculated, and by which formula."""
 
 import pytest
-
 from evals.calculations.check import calculated, questions
+
 from tunewise.estimation import formulas
 from tunewise.estimation.catalogue import gpu
 

@@ -1,7 +1,10 @@
 """What would change a verdict, and the question worth asking, from the shipped read-out of sheets."""
 
+import time
+
 import numpy as np
 import pytest
+from evals.counterfactuals.retelling import retold, sentences
 
 from tests.conftest import ROOT
 from tunewise import Verdict, decision, outlook
@@ -59,6 +62,71 @@ def test_every_change_named_does_turn_the_verdict():
         shares = made.probabilities({change.factor: change.level})
         assert change.verdict is decision.verdict_of(shares) is not now
         assert change.probability == max(shares)
+
+
+def test_one_fact_is_named_before_two_and_two_only_where_neither_alone_would_do():
+    sheet = a_sheet(**STATED)
+    pairs = 0
+    for log_odds in ((-3, 4, -1, -2), (0, 3, 0, -3), (2, -1, 1, -2), (0, 0, 0, 3), (1, 0, 2, -1)):
+        made = decider(sheet, log_odds)
+        now = decision.verdict_of(made.probabilities())
+        changes = outlook.would_change(made, sheet)
+        assert [len(change.changes) for change in changes] == sorted(len(change.changes) for change in changes)
+        for change in changes:
+            altered = {part.factor: part.level for part in change.changes}
+            assert decision.verdict_of(made.probabilities(altered)) is change.verdict is not now
+            if change.also:
+                pairs += 1
+                assert change.words == f"{change.meaning} and {change.also.meaning}"
+                for part in change.changes:
+                    alone = decision.verdict_of(made.probabilities({part.factor: part.level}))
+                    assert alone in (now, Verdict.NEEDS_MORE_INFORMATION)
+    assert pairs
+
+
+def test_no_change_contradicts_what_stays():
+    sheet = a_sheet(**STATED | {"base": "none"})
+    made = decider(sheet, (2.0, 0.5, 0.5, -2.0))
+    for change in outlook.would_change(made, sheet):
+        after = made.levels | {part.factor: part.level for part in change.changes}
+        assert not (after["base"] == "none" and after["baseline"] in ("passes", "short"))
+
+
+def test_changes_and_question_take_less_than_two_seconds(advisor):
+    texts = [
+        "We have 4,000 labelled X-rays of hands and one GPU. Fine-tune or train?",
+        "Our bot answers from the handbook and makes things up; the handbook changes weekly.",
+        "12 million rows, 40 columns, churn yes or no, a laptop.",
+    ]
+    times = []
+    for text in texts:
+        advisor.judge(text)
+        start = time.perf_counter()
+        judged = advisor.judge(text)  # The reading is kept: sheet, verdict, changes and question alone.
+        times.append(time.perf_counter() - start)
+        assert judged.would_change or judged.question or judged.confidence > 0.5
+    assert sorted(times)[len(times) // 2] < 2
+
+
+def test_a_situation_is_told_with_another_fact():
+    sheet = (
+        Factor(
+            name="labels",
+            level="thousands",
+            meaning="",
+            probability=1,
+            pushes_toward=None,
+            quote="4,000 labelled X-rays",
+        ),
+    )
+    told = retold("We have 4,000 labelled X-rays, one GPU. Fine-tune or train?", sheet, {"labels": "none"})
+    assert "4,000" not in told and "no labelled" in told and told.endswith("Fine-tune or train?")
+
+
+def test_every_level_that_can_change_can_be_told():
+    for spec in SPECS:
+        if spec.name not in outlook.GIVEN:
+            assert set(sentences()[spec.name]) == {level.name for level in spec.levels if level != spec.silent}
 
 
 def test_a_sure_verdict_asks_nothing():

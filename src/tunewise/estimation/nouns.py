@@ -8,20 +8,20 @@ COUNTED = (
     r"|frames?|cases?|users?|customers?|patients?|pages?|transcripts?|questions?|prompts?|conversations?|dialogues?"
     r"|sequences?|molecules?|tweets?|files?|tiles?|items?|products?|transactions?|datapoints|instances|entries"
     r"|listings?|invoices?|contracts?|lines|drafts|masks|triplets|triples|episodes?|trajectories|volumes|scenes|recipes"
-    r"|compounds|mutants|variants|genomes|peptides|spectra|waveforms|traces|segments|snippets|crops|patches|graphs|meshes"
+    r"|compounds|mutants|genomes|peptides|spectra|waveforms|traces|segments|snippets|crops|patches|graphs|meshes"
     r"|essays|papers|abstracts|books|poems|songs|melodies|notes|reports|forms|receipts|threads|comments|queries|incidents"
-    r"|failures|sessions|students|volunteers|participants|subjects|employees|films|movies|games|maps|drawings|sketches"
+    r"|failures|sessions|students|riders|drivers|speakers|readers|members|pupils|children|volunteers|participants|subjects|employees|films|movies|games|maps|drawings|sketches"
     r"|screenshots|demos|demonstrations|trials|experiments|measurements|observations|resumes|cvs|candidates|skus"
     r"|adults|nuclei|mice|people|persons|ads|micrographs?|simulations?|structures|proteins|posts|headlines|chats|stories|letters"
     r"|bilder[n]?|fotos|zeilen|beispielen?|beispiele|datensätzen?|sätzen?|dokumenten?|dokumente|aufnahmen|texten?|texte"
     r"|seiten|kunden|lignes|exemples|factures|phrases|images?|pages|filas|ejemplos|documentos|imágenes|frases|pagine"
-    r"|documenti|fatture|articoli|recensioni|esempi|righe|testi|etichette|immagini|exemplos|imagens|linhas)"
+    r"|documenti|contratti|fatture|articoli|recensioni|esempi|righe|testi|etichette|immagini|exemplos|imagens|linhas)"
 )
 """Nouns for examples: whatever is labelled, read or judged one by one."""
 LABELLED = r"(?:labell?ed|labels?|annotated|annotierte?n?|gelabelte?n?|annoté?e?s|etiquetad[oa]s)"
 MEASURES = r"(?:张|条|个|份|篇|幅|段|句|行|枚|件|例)"
 UNCOUNTED = (
-    r"(?:models?|classes|features?|columns|cols|fields?|categories|languages|cities|countries|families|years?|steps?|epochs?"
+    r"(?:models?|varieties|versions?|sizes|classes|features?|columns|cols|fields?|categories|languages|cities|countries|families|years?|steps?|epochs?"
     r"|iterations|dims?|dimensions|layers|heads|parameters?|params|weights|degrees|percent|pixels|units|meters"
     r"|metres|km|kilometers|miles|times|[\w-]*hours?|hrs?|days?|weeks?|months?|minutes?|seconds?|ms|bits?|bytes?|letters"
     r"|characters|chars|tokens?|words?|plants|species|genres|topics|codes|defects|intents|opcodes|bands|sensors"
@@ -34,9 +34,9 @@ PARAMETERS = r"(?:parameter[ns]?|params?|weights|paramètres|parámetros|paramet
 WORD = r"[^\W\d_][\w'’&/+-]*"
 STOP = (
     r"(?:of|in|on|and|or|for|with|from|to|at|by|per|a|an|the|is|are|was|were|has|have|that|which|as|but|than|each|every"
-    r"|und|oder|mit|für|von|et|ou|avec|pour|y|con|para|classes|features|columns|languages|times|percent|km|hz|kda|ms|m|[kmgtp]i?b|cm|mm|nm|kg|px|dpi|fps|mw|bit|models?|instruct|checkpoints?|llms?|encoders?)"
+    r"|und|oder|mit|für|von|et|ou|avec|pour|y|con|para|classes|features|columns|languages|times|percent|km|hz|kda|ms|m|[kmgtp]i?b|cm|mm|nm|kg|px|dpi|fps|mw|bit|models?|versions?|variants?|sizes|instruct|checkpoints?|llms?|encoders?)"
 )
-BETWEEN = rf"(?!{STOP}\b)(?:{WORD}|[+&])[ ]"
+BETWEEN = rf"(?!{STOP}\b)(?:{WORD}|\d{{1,3}}-{WORD}|[+&])[ ]"
 """One word between a number and its noun."""
 PLURAL = r"[a-z][\w'-]{2,}(?-i:(?<![su']s))(?<!is)(?<!was)(?<!has)(?<!does)(?<!gives)(?<!needs)(?<=s)"
 """A plural by its look."""
@@ -58,6 +58,8 @@ SOUND = (
     r"(?:audio|speech|voice|stimmen?|voix|recordings?|recorded|transcri\w+|annotat\w+|labell?ed|calls|sound|music|aufnahmen?|sprache|tonmaterial"
     r"|enregistr\w+|annotée?s|parole|voz|grabacion\w+|talk|podcasts?|interviews?|meetings)"
 )
+HELD = r"(?:memory|ram|v?ram|gpu|flash|sram|storage|disk)"
+"""What a machine has bytes of."""
 STORED = (
     r"(?:text|texts|news|books|logs?|archives?|data|corpus|corpora|documents?|articles|images?|photos?|pdfs?|audio|recordings?|video|code"
     r"|emails?|files|daten|texte|données)"

@@ -171,6 +171,7 @@ RULES: tuple[_Rule, ...] = (
         after=r"(?![ ]?%|[\w-]*[ -]?(?:users?|requests?))",
     ),
     _rule(Kind.DATA, rf"[ ]?{BYTES} (?:of )?(?:[\w-]+ ){{0,3}}?(?:{nouns.STORED})\b", factor=_gigabytes),
+    _rule(Kind.DATA, rf"[ ]?{BYTES} of (?!(?:[\w-]+ )?{nouns.HELD}\b)[a-z]", factor=_gigabytes),
     _rule(Kind.DATA, r"[ ]?(?P<byte>[p]i?b)\b", factor=_gigabytes),
     _rule(Kind.MEMORY, rf"[ -]?(?:{BYTES}|g(?= of | ?v?ram))", factor=_gigabytes),
     _rule(Kind.MONEY, before=CURRENCY_BEFORE),
@@ -214,6 +215,7 @@ RULES: tuple[_Rule, ...] = (
         Kind.EXAMPLES,
         rf"[ ]?(?:of |de |von )?(?:{nouns.BETWEEN}){{0,3}}?(?:{nouns.COUNTED})\b(?![ ]{nouns.UNCOUNTED}\b)",
     ),
+    _rule(Kind.EXAMPLES, r"[ ]of (?:them|these|those|ours|mine)\b"),
     _rule(Kind.EXAMPLES, rf"[ ](?:hand-|hand )?(?:{nouns.LABELLED})\b"),
     _rule(
         Kind.EXAMPLES, before=rf"\b(?:{nouns.COUNTED}|{nouns.LABELLED})[ ]?[:=][ ]*(?:[~≈]|about |some |circa |ca\. ?)?"
@@ -221,7 +223,8 @@ RULES: tuple[_Rule, ...] = (
 )
 NEAR = 120
 """Characters around a number within which its meaning is looked for."""
-PART_OF_NAME = re.compile(r"(?:[a-z]-|\d[x×])$", re.I)
+DIMENSION = re.compile(r"-?d\b", re.I)
+PART_OF_NAME = re.compile(r"(?:[a-z]-|\d[x×]|\d of )$", re.I)
 """What stands before the number of "Sentinel-2 pictures" and of "224x224 pictures"."""
 SPENDS = re.compile(r"\b(?:costs?|bill|fees?|pays?|budget|price|spend)\b", re.I)
 PASSES = re.compile(r"\b(?:in|within|takes?|took|after)[ ](?:about |only |just )?$", re.I)
@@ -250,10 +253,14 @@ CALLED = re.compile(
 GERMAN = re.compile(rf"[ ](?:(?!{nouns.STOP}\b)[a-zäöüß]+[ ])?[A-ZÄÖÜ][a-zäöüß]{{3,}}(?:en|er|e|n|s)\b")
 """German writes nouns large."""
 DOZEN = re.compile(r"\b(?:dozen|dutzend|douzaines?)\b", re.I)
+LONE = 3
+"""Words of a text, such as the field of a form, in which a bare size is that of a model."""
 MOST_CARDS = 200_000
 """More are no cards in a machine: "3 million cards" are of paper."""
 LEAST_OPEN = 100
 """From this number on, any plural that is no known measure is taken for examples."""
+NAMED_SIZE = re.compile(r"[A-Z][\w.-]*[ -]$")
+MODEL_NEXT = re.compile(r"[ -]?(?:parameter|model|version|variant|net|encoder|lm\b|class)", re.I)
 SIZE = re.compile(r"[\d.]+[ -]?(?:b|bn|billion)\b|[\d.]+m\b", re.I)
 MIXTURES = {(8, 7e9): 46.7e9, (8, 22e9): 141e9}
 """Parameters of mixtures of experts that share attention (Jiang et al. 2024; Mistral AI 2024)."""
@@ -266,7 +273,7 @@ def _counted(text: str, amount: Amount) -> Iterator[Quantity]:
     if mixture and (total := MIXTURES.get((int(amount.middle), float(mixture["size"]) * 1e9))):
         yield _made(Kind.PARAMETERS, text, (amount.first, amount.end + mixture.end()), (total, total))
         return
-    if nouns.NUMBERED.search(ahead) and not amount.scaled and amount.middle < LEAST_OPEN:
+    if DIMENSION.match(behind) or (nouns.NUMBERED.search(ahead) and not amount.scaled and amount.middle < LEAST_OPEN):
         return
     for rule in RULES:
         if amount.bare and not rule.articles and not (rule.kind is Kind.LATENCY and amount.low is None):
@@ -294,6 +301,8 @@ def _idle(kind: Kind, text: str, amount: Amount) -> bool:
         return PASSES.search(ahead) is not None or (amount.middle < MUCH_SOUND and SENTENCE.search(ahead) is not None)
     if kind is Kind.DAYS and amount.bare:
         return not LASTS.search(ahead)
+    if kind is Kind.RATE and SIZE.fullmatch(text[amount.first : amount.end]) and CALLED.search(ahead):
+        return True
     return kind is Kind.RATE and bool(SPENDS.search(ahead)) and NO_NOUN.match(text, amount.end) is not None
 
 
@@ -327,15 +336,24 @@ def _by_size(text: str, amount: Amount) -> Quantity | None:
     """A model called by its size, or any plural that is many enough to be data."""
     behind = text[amount.end : amount.end + NEAR]
     size = SIZE.search(text[amount.first : amount.end])
-    if PART_OF_NAME.search(text[max(amount.first - 2, 0) : amount.first]) and not size:
+    if PART_OF_NAME.search(text[max(amount.first - 5, 0) : amount.first]) and not size:
         return None
     many = amount.middle >= LEAST_OPEN or DOZEN.search(text[amount.first : amount.end])
     opened = (OPEN_CLASS.match(behind) or GERMAN.match(behind)) if many and not _year(text, amount) else None
     if opened and not (CALLED.search(text[: amount.first][-12:]) and size):
         return _made(Kind.EXAMPLES, text, (amount.start, amount.end + opened.end()), (amount.low, amount.high))
-    if size and text[amount.first - 1 : amount.first] not in ("$", "€", "£"):
+    if size and text[amount.first - 1 : amount.first] not in ("$", "€", "£") and _called(text, amount):
         return _made(Kind.PARAMETERS, text, (amount.start, amount.end), (amount.low, amount.high))
     return None
+
+
+def _called(text: str, amount: Amount) -> bool:
+    """Whether a size is that of a model: billions are, millions may count anything."""
+    if text[amount.end - 1 : amount.end] not in "mM":
+        return True
+    ahead = text[max(amount.first - 24, 0) : amount.first]
+    named = CALLED.search(ahead) or NAMED_SIZE.search(ahead) or MODEL_NEXT.match(text, amount.end)
+    return bool(named) or len(text.split()) <= LONE
 
 
 def _year(text: str, amount: Amount) -> bool:
