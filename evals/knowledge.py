@@ -161,8 +161,12 @@ def _arxiv(source: Source) -> Iterator[str]:
         if not ARXIV_ID.fullmatch(number):
             yield f"arXiv:{number} is no arXiv id"
     linked = re.fullmatch(r"https://arxiv\.org/abs/(\S+)", source.url or "")
-    if linked and named and linked[1] not in named:
+    if linked and named and _unversioned(linked[1]) not in map(_unversioned, named):
         yield f"links to arXiv {linked[1]} and cites {', '.join(named)}"
+
+
+def _unversioned(number: str) -> str:
+    return re.sub(r"v\d+$", "", number)
 
 
 def _mentions(text: str) -> list[str]:

@@ -143,6 +143,11 @@ def test_a_fact_that_does_not_age_needs_no_date(tmp_path, fact):
     assert complaints(tmp_path, peft=page(fact)) == []
 
 
+def test_a_version_of_a_preprint_may_be_cited(tmp_path):
+    source = "Someone 2024, arXiv:2401.00001v2 <https://arxiv.org/abs/2401.00001> | verified"
+    assert complaints(tmp_path, peft=page(source=source)) == []
+
+
 def test_links_and_anchors_that_lead_somewhere_pass(tmp_path):
     more = "See [above](#a-heading), [there](other.md#a-heading) and [outside](https://example.org/x#y)."
     assert complaints(tmp_path, peft=page(more=more), other=page(topic="other", name="F02.01")) == []
