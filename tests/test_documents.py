@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import random
 import zipfile
 import zlib
 from pathlib import Path
@@ -278,6 +279,28 @@ def test_modules_that_lie_beside_the_documents_are_not_imported(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     with Reader() as reader:
         assert reader.read(pdf(*POLICY), ".pdf").pages == 2
+
+
+@pytest.mark.parametrize("suffix", [".pdf", ".docx", ".html", ".md"])
+def test_damaged_files_are_read_or_refused_and_the_reader_lives_on(suffix):
+    whole = {".pdf": pdf(*POLICY), ".docx": word(), ".html": HTML, ".md": MARKDOWN}[suffix]
+    chance = random.Random(3)
+    outcomes = set()
+    with Reader(seconds=30) as reader:
+        for _ in range(40):
+            data = bytearray(whole)
+            for _ in range(chance.randint(1, 30)):
+                data[chance.randrange(len(data))] = chance.randrange(256)
+            start = chance.randrange(len(data))
+            del data[start : start + chance.choice((0, 0, 5, 500))]
+            try:
+                outcomes.add(bool(reader.read(bytes(data), suffix).passages))
+            except UnreadableError as error:
+                assert "ended the reader" not in str(error) and "longer than" not in str(error)
+                outcomes.add(False)
+        assert reader.read(whole, suffix).passages
+    # A package checks the sums of its parts, so that hardly any damaged one opens.
+    assert True in outcomes or suffix == ".docx"
 
 
 def test_only_ordinary_files_inside_the_folder_are_opened(tmp_path, documents, embedder):

@@ -84,7 +84,7 @@ class Parts:
         """The index of the knowledge folder and the user's documents; built where it is missing."""
         made: Index = self._part("index", self._make_index)
         # Another process, such as the command line beside an open page, may have added or removed some.
-        if self._parts.get("documents") != document_store(self.settings).state:
+        if self._parts.get("documents", 0) != document_store(self.settings).state:
             made = self.build_index()
         return made
 
