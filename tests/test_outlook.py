@@ -149,3 +149,33 @@ def test_an_answered_question_is_not_asked_again():
     answered = correct(sheet, SPECS, {first.factor: first.choices[0].level})
     second = outlook.best_question(decider(answered, (0.3, 0.4, 0.0, 0.2)), answered, flat(answered))
     assert second is None or second.factor != first.factor
+
+
+def test_a_level_without_words_of_the_person_is_not_stated():
+    inferred = a_sheet(**STATED)[5]
+    assert inferred.name == "labels" and inferred.known
+    assert not outlook.stated(inferred)
+    assert outlook.stated(inferred.model_copy(update={"quote": "4,000 labelled X-rays"}))
+    assert outlook.stated(inferred.model_copy(update={"corrected": True}))
+    assert not outlook.stated(inferred.model_copy(update={"quote": "What is the best way to get a model"}))
+
+
+def test_a_settled_question_is_not_asked_again():
+    sheet = a_sheet(task="clear", input="image")
+    made = decider(sheet, (0.3, 0.4, 0.0, 0.2))
+    asked: set[str] = set()
+    while (question := outlook.best_question(made, sheet, flat(sheet), asked)) is not None:
+        assert question.factor not in asked
+        asked.add(question.factor)
+    assert 2 <= len(asked) <= len(SPECS) - 2
+
+
+def test_the_best_question_tells_most():
+    sheet = a_sheet(task="clear", input="image")
+    made = decider(sheet, (0.3, 0.4, 0.0, 0.2))
+    gains: list[float] = []
+    asked: set[str] = set()
+    while (question := outlook.best_question(made, sheet, flat(sheet), asked)) is not None:
+        gains.append(question.gain)
+        asked.add(question.factor)
+    assert gains == sorted(gains, reverse=True)

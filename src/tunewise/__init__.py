@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tunewise.advisor import Advisor, Conversation
+    from tunewise.advisor import Advisor
+    from tunewise.conversation import Conversation
     from tunewise.errors import TunewiseError
     from tunewise.schema import Advice, Answer, Verdict
     from tunewise.settings import Settings
@@ -19,7 +20,7 @@ HOMES = {
     "Advice": "schema",
     "Advisor": "advisor",
     "Answer": "schema",
-    "Conversation": "advisor",
+    "Conversation": "conversation",
     "Settings": "settings",
     "TunewiseError": "errors",
     "Verdict": "schema",

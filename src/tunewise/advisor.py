@@ -1,7 +1,7 @@
 """The way of a question: read, retrieve, fill the sheet, decide, give reasons, show."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeVar
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunewise import decision, dialogue, generation, outlook
+from tunewise.conversation import Conversation
 from tunewise.counsel import counsel
 from tunewise.errors import InputError, UserError
 from tunewise.estimation import calculator
@@ -17,6 +18,7 @@ from tunewise.factors import Reading, correct, sheet
 from tunewise.observing import Seen
 from tunewise.outlook import Decider
 from tunewise.parts import Parts
+from tunewise.prompts import FactorSpec
 from tunewise.retrieval import Filter
 from tunewise.schema import (
     Advice,
@@ -99,17 +101,20 @@ class Advisor(Parts):
             Cancelled: `cancel` was set.
         """
         text = dialogue.check(situation)
-        clock = self._ready()
+        self.load()
         if dialogue.route(text, self.on_topic(text)) is dialogue.Route.OTHER:
             raise InputError(dialogue.PURPOSE)
-        yield from self._advise(text, clock, corrections or {}, cancel or CancelToken())
+        yield from self.advise(text, corrections=corrections, cancel=cancel)
 
-    def judge(self, situation: str, *, corrections: Mapping[str, str] | None = None) -> Judgement:
+    def judge(
+        self, situation: str, *, corrections: Mapping[str, str] | None = None, settled: Collection[str] = ()
+    ) -> Judgement:
         """The verdict and the sheet alone, without facts and reasons: a fifth of the time of `ask`.
 
         Args:
             situation: As for `ask`; taken as one of ours whatever it says.
             corrections: Levels that the user set, by factor.
+            settled: Factors that were asked about before and need not be asked about again.
 
         Raises:
             InputError: The text is empty, binary or over-long.
@@ -124,11 +129,18 @@ class Advisor(Parts):
                 clock.load += session.load_seconds
                 reading = self._read(session, text, clock)
                 clock.tokens_read = session.tokens_read
-        return self.seen(self.conclude(text, reading, corrections or {}, clock))
+        return self.seen(self.conclude(text, reading, corrections or {}, clock, settled))
 
-    def conclude(self, text: str, reading: Reading, corrections: Mapping[str, str], clock: Clock) -> Judgement:
+    def conclude(
+        self,
+        text: str,
+        reading: Reading,
+        corrections: Mapping[str, str],
+        clock: Clock,
+        settled: Collection[str] = (),
+    ) -> Judgement:
         """What a reading of a situation comes to; no pass of the model."""
-        factors, decided, prospects = self._judge(text, reading, corrections, clock)
+        factors, decided, prospects = self._judge(text, reading, corrections, clock, settled)
         return Judgement(
             situation=text,
             **decided.model_dump(exclude={"event"}),
@@ -169,7 +181,7 @@ class Advisor(Parts):
         """Judge a situation or answer a question, whichever the message is."""
         yield from Conversation(self).stream(message, cancel=cancel)
 
-    def conversation(self) -> "Conversation":
+    def conversation(self) -> Conversation:
         """A conversation that remembers what was said."""
         return Conversation(self)
 
@@ -197,19 +209,38 @@ class Advisor(Parts):
         clock.load = time.perf_counter() - clock.start
         return clock
 
+    @property
+    def specs(self) -> Sequence[FactorSpec]:
+        """Definitions of the factors."""
+        return self.library.factors
+
     def on_topic(self, text: str) -> float:
         """Probability that a message is about models at all."""
         vector = self.embedder.encode([text])[0]
         closeness = float((self.index.vectors @ vector).max())
         return self.shipped_heads.topic.probabilities(dialogue.topic_features(text, vector, closeness))[1]
 
-    def _advise(self, text: str, clock: Clock, corrections: Mapping[str, str], cancel: CancelToken) -> Iterator[Event]:
-        self._check_corrections(corrections)
+    def advise(
+        self,
+        text: str,
+        *,
+        corrections: Mapping[str, str] | None = None,
+        settled: Collection[str] = (),
+        cancel: CancelToken | None = None,
+    ) -> Iterator[Event]:
+        """`stream` of a text that is known to be a situation; arguments as for `judge`."""
+        clock = self._ready()
+        self._check_corrections(corrections or {})
+        yield from self._advise(text, clock, corrections or {}, settled, cancel or CancelToken())
+
+    def _advise(
+        self, text: str, clock: Clock, corrections: Mapping[str, str], settled: Collection[str], cancel: CancelToken
+    ) -> Iterator[Event]:
         yield StatusEvent(text="Reading the situation")
         with open_session(self.model, self.reader.prefix, cancel) as session:
             clock.load += session.load_seconds
             reading = self._read(session, text, clock)
-            factors, decided, prospects = self._judge(text, reading, corrections, clock)
+            factors, decided, prospects = self._judge(text, reading, corrections, clock, settled)
             yield from (FactorEvent(factor=factor) for factor in factors)
             yield decided
             with clock.part("retrieve"):
@@ -227,7 +258,7 @@ class Advisor(Parts):
         yield self._done(self._advice(text, factors, decided, tuple(reasons), prospects, clock))
 
     def _judge(
-        self, text: str, reading: Reading, corrections: Mapping[str, str], clock: Clock
+        self, text: str, reading: Reading, corrections: Mapping[str, str], clock: Clock, settled: Collection[str]
     ) -> tuple[tuple[Factor, ...], VerdictEvent, OutlookEvent]:
         specs = self.library.factors
         expected = self._levels(reading)
@@ -247,7 +278,7 @@ class Advisor(Parts):
         )
         decided = self._decide(text, decider, factors)
         clock.parts["verdict"] = clock.elapsed
-        return factors, decided, self._outlook(decider, decided, factors, expected)
+        return factors, decided, self._outlook(decider, decided, factors, expected, settled)
 
     def _read(self, session: Session, text: str, clock: Clock) -> Reading:
         self.check_length(text)
@@ -320,10 +351,11 @@ class Advisor(Parts):
         decided: VerdictEvent,
         factors: Sequence[Factor],
         expected: Mapping[str, Sequence[float]],
+        settled: Collection[str],
     ) -> OutlookEvent:
-        question = outlook.best_question(decider, factors, expected)
+        question = outlook.best_question(decider, factors, expected, settled)
         if question is None and decided.verdict is Verdict.NEEDS_MORE_INFORMATION:
-            name = decision.open_factor(decided.verdict, factors)
+            name = decision.open_factor(decided.verdict, factors, settled)
             spec = next(spec for spec in self.library.factors if spec.name == name)
             question = Question(factor=spec.name, text=spec.ask, choices=(), gain=0.0)
         return OutlookEvent(
@@ -423,68 +455,6 @@ class Advisor(Parts):
         clock.parts["reasons"] = time.perf_counter() - began
         checked, evidence = generation.settle_answer(written, text, facts)
         yield self._done(Answer(question=text, text=checked, evidence=evidence, timings=clock.timings()))
-
-
-class Conversation:
-    """A conversation: later messages add to the situation or ask about the subject.
-
-    Args:
-        advisor: Answers.
-        turns: What was said of the situation before, oldest first; to take a conversation up again.
-    """
-
-    def __init__(self, advisor: Advisor, turns: Sequence[str] = ()) -> None:
-        self._advisor = advisor
-        self._turns = list(turns)
-        self._corrections: dict[str, str] = {}
-
-    def send(self, message: str) -> Advice | Answer:
-        """Say something; the answer takes into account what was said before.
-
-        Raises:
-            InputError: The message is empty, binary or over-long.
-        """
-        for event in self.stream(message):
-            if isinstance(event, DoneEvent):
-                return event.result
-        raise AssertionError("a stream ends with its result")
-
-    def stream(self, message: str, *, cancel: CancelToken | None = None) -> Iterator[Event]:
-        """`send`, handing out each result as it stands."""
-        text = dialogue.check(message)
-        advisor = self._advisor
-        clock = advisor._ready()
-        kind = dialogue.route(text, advisor.on_topic(text), follow_up=bool(self._turns))
-        calculation = calculator.calculate(text)
-        if calculation is not None:
-            yield from advisor._figures(text, calculation, clock)
-        elif kind is dialogue.Route.OTHER:
-            yield advisor._done(_refusal(text, clock))
-        elif kind is dialogue.Route.QUESTION:
-            yield from advisor._explain(text, clock, cancel or CancelToken())
-        else:
-            situation = dialogue.merge([*self._turns, text])
-            for event in advisor._advise(situation, clock, self._corrections, cancel or CancelToken()):
-                if isinstance(event, DoneEvent):
-                    self._turns.append(text)
-                yield event
-
-    def correct(self, factor: str, level: str) -> Judgement:
-        """Set a level of the factor sheet and decide anew, without reading again; it holds from here on.
-
-        Raises:
-            UserError: There is no such factor or level.
-            InputError: Nothing was said of a situation yet.
-        """
-        corrections = self._corrections | {factor: level}
-        judgement = self._advisor.judge(self.situation, corrections=corrections)
-        self._corrections = corrections
-        return judgement
-
-    @property
-    def situation(self) -> str:
-        """What has been said of the situation so far."""
-        return dialogue.merge(self._turns)
 
 
 def _refusal(text: str, clock: Clock) -> Answer:

@@ -1,6 +1,6 @@
 """From what the model computed to a verdict: features, mixture, method, question. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,12 +154,18 @@ def carrying(verdict: Verdict, factors: Sequence[Factor], count: int, because: M
     return tuple(ranked[:count])
 
 
-def open_factor(verdict: Verdict, factors: Sequence[Factor]) -> str | None:
-    """Name of the first unstated factor that is worth asking for, or None where all are stated."""
+def open_factor(verdict: Verdict, factors: Sequence[Factor], settled: Collection[str] = ()) -> str | None:
+    """Name of the first unstated factor that is worth asking for, or None where all are stated.
+
+    Args:
+        verdict: What was decided.
+        factors: The sheet.
+        settled: Factors that were asked about before.
+    """
     known = {factor.name: factor for factor in factors}
     for name in WORTH_ASKING:
         factor = known.get(name)
-        if factor is None or factor.corrected:
+        if factor is None or factor.corrected or name in settled:
             continue
         if not factor.known or factor.level == "vague" or (factor.name == "input" and factor.level == "other"):
             return name

@@ -51,6 +51,18 @@ PURPOSE = (
     "fine-tune one, or use one as it is. Tell me what goes in, what should come out, and what data you have."
 )
 
+COURTESY = re.compile(
+    r"^\W*(?:(?:ok(?:ay)?|thanks?|thank you|thx|ty|cheers|great|perfect|cool|nice|super|got it|i see|fair enough"
+    r"|alright|bye|good ?bye|hi|hello|hey|that helps?(?: a lot)?|helpful|very|so|much|a lot|again"
+    r"|for (?:that|this|(?:the|your) help)"
+    r"|danke(?: schön)?|vielen dank|merci(?: beaucoup)?|(?:muchas )?gracias|谢谢|ありがとう)[\s,.!:;()D🙂🙏👍-]*)+$",
+    re.I,
+)
+WELCOME = (
+    "You are welcome. What you told me is kept: add a fact, correct one, or ask how it would be if something "
+    "were different."
+)
+
 
 class Route(StrEnum):
     """What a message asks for."""

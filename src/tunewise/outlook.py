@@ -4,8 +4,9 @@ The decision head gives the log-odds of a situation; a second read-out, fitted o
 says how they move when a factor takes another level. So a verdict is decided anew in microseconds.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,14 @@ from tunewise.prompts import FactorSpec
 from tunewise.schema import Change, Choice, Counterfactual, Factor, Question, Verdict
 
 MOST_CHANGES = 3
-UNIFORM = 0.3
+UNIFORM = 0.6
 """Weight of 'any level may be' beside what the model expects of a factor that was not stated."""
 LEAST_GAIN = 0.01
 """Information, in nats, below which a question is not worth a person's time."""
+ASKING = re.compile(
+    r"^\W*(?:what|which|how|where|why|who|should|shall|must|can|could|may|do|does|did|is|are|would|will)\b", re.I
+)
+"""Words that ask for advice state no fact, whatever factor they seem to speak of."""
 GIVEN = ("task", "input")
 """Factors that make the project what it is: with another level it would be another project."""
 SCALES = ("labels", "raw", "compute", "device")
@@ -153,22 +158,29 @@ def _turn(decider: Decider, changes: tuple[Change, ...], steps: int) -> _Turn | 
 
 
 def best_question(
-    decider: Decider, factors: Sequence[Factor], expected: Mapping[str, Sequence[float]]
+    decider: Decider,
+    factors: Sequence[Factor],
+    expected: Mapping[str, Sequence[float]],
+    settled: Collection[str] = (),
 ) -> Question | None:
     """The unstated factor whose answer is expected to tell most about the verdict.
 
-    That is the mutual information between its level and the verdict (Lindley 1956). Nothing is asked
-    where no answer could turn the verdict, unless more information is the verdict.
+    That is the mutual information between its level and the verdict (Lindley 1956). A factor that the model
+    only infers, without words of the person, is not stated; and the fewer factors are stated, the less the
+    verdict as it stands is trusted. Nothing is asked where no answer could turn the verdict, unless more
+    information is the verdict.
 
     Args:
         decider: Of the situation.
         factors: The sheet.
         expected: For each factor, the probability of each level as the model sees it.
+        settled: Factors that were asked about before.
     """
     now = decision.verdict_of(decider.probabilities())
+    decider = replace(decider, log_odds=decider.log_odds / (2 - sum(map(stated, factors)) / len(factors)))
     best: tuple[float, Question] | None = None
     for spec, factor in zip(decider.specs, factors, strict=True):
-        if not _open(factor) or spec.name == "task":
+        if stated(factor) or spec.name in settled:
             continue
         gain, turns = _gain(decider, spec, expected[spec.name], now)
         worth = gain >= LEAST_GAIN and (turns or now is Verdict.NEEDS_MORE_INFORMATION)
@@ -178,8 +190,13 @@ def best_question(
     return best[1] if best else None
 
 
-def _open(factor: Factor) -> bool:
-    return not factor.corrected and (not factor.known or (factor.name == "input" and factor.level == "other"))
+def stated(factor: Factor) -> bool:
+    """Whether the person's words settle a factor; a level that the model only infers does not count."""
+    if factor.corrected or factor.name == "task":
+        return True
+    if factor.name == "input":
+        return factor.level != "other"
+    return factor.known and factor.quote is not None and not ASKING.match(factor.quote)
 
 
 def _gain(decider: Decider, spec: FactorSpec, expected: Sequence[float], now: Verdict) -> tuple[float, bool]:

@@ -1,7 +1,7 @@
 """An advisor whose model runs elsewhere: the same steps, forms and checks, other words."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any, Literal
@@ -86,12 +86,14 @@ class RemoteAdvisor(Advisor):
     def _make_heads(self) -> None:
         """No head was fitted on a model elsewhere."""
 
-    def judge(self, situation: str, *, corrections: Mapping[str, str] | None = None) -> Judgement:
+    def judge(
+        self, situation: str, *, corrections: Mapping[str, str] | None = None, settled: Collection[str] = ()
+    ) -> Judgement:
         """As `Advisor.judge`."""
         self._check_corrections(corrections or {})
         text = dialogue.check(situation)
         clock = self._ready()
-        return self.seen(self.conclude(text, self._ask_sheet(text, clock), corrections or {}, clock))
+        return self.seen(self.conclude(text, self._ask_sheet(text, clock), corrections or {}, clock, settled))
 
     def _ask_sheet(self, text: str, clock: Clock) -> Reading:
         with self._guard:
@@ -114,12 +116,13 @@ class RemoteAdvisor(Advisor):
         self._keep(text, reading)
         return reading
 
-    def _advise(self, text: str, clock: Clock, corrections: Mapping[str, str], cancel: CancelToken) -> Iterator[Event]:
-        self._check_corrections(corrections)
+    def _advise(
+        self, text: str, clock: Clock, corrections: Mapping[str, str], settled: Collection[str], cancel: CancelToken
+    ) -> Iterator[Event]:
         yield StatusEvent(text="Reading the situation")
         reading = self._ask_sheet(text, clock)
         _look(cancel)
-        factors, decided, prospects = self._judge(text, reading, corrections, clock)
+        factors, decided, prospects = self._judge(text, reading, corrections, clock, settled)
         yield from (FactorEvent(factor=factor) for factor in factors)
         yield decided
         with clock.part("retrieve"):

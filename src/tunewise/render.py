@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from tunewise.schema import Advice, Answer, Evidence, PlanStep
+from tunewise.schema import Advice, Answer, Evidence, Judgement, PlanStep
 
 PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>#|])")
 
@@ -26,6 +26,7 @@ def decision_record(advice: Advice) -> str:
         "## Verdict",
         _verdict(advice),
         *(f"- {escape(note)}" for note in advice.notes),
+        *(f"- What changed: {escape(changed)}" for changed in [what_changed(advice)] if changed),
         "## Reasons",
         *(f"{n}. {escape(reason.text)}{sources(reason.evidence)}" for n, reason in enumerate(advice.reasons, start=1)),
         "## What the situation says",
@@ -105,6 +106,21 @@ def _open_points(advice: Advice) -> list[str]:
     return ["## Open points, and what would change the verdict", "\n".join(lines)] if lines else []
 
 
+def what_changed(judgement: Judgement) -> str:
+    """What the last message of a conversation changed, in a sentence or two; empty where nothing can be said."""
+    if judgement.previous is None or judgement.previous_confidence is None:
+        return ""
+    moves = [f"{change.factor}: {change.meaning_before} → {change.meaning_after}" for change in judgement.changes]
+    would = judgement.hypothetical
+    shares = f"at {percent(judgement.confidence)} instead of {percent(judgement.previous_confidence)}"
+    if judgement.verdict is not judgement.previous:
+        verb = "would turn" if would else "turns"
+        verdict = f"The verdict {verb} from “{judgement.previous.label}” to “{judgement.verdict.label}”."
+    else:
+        verdict = f"The verdict {'would stay' if would else 'stays'}, {shares}."
+    return f"{'; '.join(moves)}. {verdict}" if moves else verdict
+
+
 def percent(share: float) -> str:
     """A probability as a person reads it; never 0 % or 100 %."""
     return f"{min(max(round(100 * share), 1), 99)}\u00a0%"
@@ -126,6 +142,8 @@ def _advice(advice: Advice) -> str:
     means = f", by {advice.method.value.replace('_', ' ')}" if advice.method else ""
     lines += [f"Confidence {percent(advice.confidence)}{means}.", ""]
     lines += [f"> {note}\n" for note in advice.notes]
+    changed = what_changed(advice)
+    lines += [f"**What changed:** {escape(changed)}", ""] if changed else []
     numbered: dict[str, int] = {}
     sources: list[Evidence] = []
     for place, reason in enumerate(advice.reasons, start=1):

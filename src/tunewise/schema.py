@@ -3,111 +3,18 @@
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from tunewise.facts import Evidence as Evidence
+from tunewise.facts import Fact as Fact
+from tunewise.facts import Hit as Hit
+from tunewise.facts import Source as Source
+from tunewise.facts import Value as Value
 from tunewise.vocabulary import LABELS as LABELS
 from tunewise.vocabulary import METHOD_LABELS as METHOD_LABELS
 from tunewise.vocabulary import Method as Method
 from tunewise.vocabulary import StepKind as StepKind
 from tunewise.vocabulary import Verdict as Verdict
-
-
-class Value(BaseModel):
-    """Base of all values: immutable, compared by content, refusing unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-# --- knowledge -------------------------------------------------------------------------------
-
-
-class Source(Value):
-    """Where a fact comes from."""
-
-    citation: str
-    """Authors, year, title, identifier."""
-    url: str | None = None
-    """Address of the page, where there is one."""
-    status: Literal["verified", "recalled", "derived", "own"] = "verified"
-    """verified: read at the source; recalled: from memory of it; derived: worked out; own: the user's."""
-    as_of: str | None = None
-    """Date (YYYY-MM or YYYY-MM-DD) for facts that age: prices, laws, licences, products."""
-
-
-class Fact(Value):
-    """The smallest citable unit of the knowledge folder."""
-
-    id: str
-    """Stable identifier, unique in the folder, such as `F09.01`."""
-    text: str
-    """The fact in at most 60 words (80 in a user's document), verbatim as it stands in the file."""
-    told: str | None = None
-    """What the model reads of it, where that is less: sentences that give it orders are left out."""
-    document: str
-    """File it stands in, relative to the knowledge folder."""
-    title: str
-    """Title of that file."""
-    topic: str
-    """Slug of the topic, such as `peft`."""
-    kind: str
-    """article, topic, case, rules, glossary, or own for a user's document."""
-    sources: tuple[Source, ...]
-    """At least one."""
-
-    @property
-    def readable(self) -> str:
-        """What the model reads of it."""
-        return self.text if self.told is None else self.told
-
-
-class Hit(Value):
-    """A fact found for a query."""
-
-    fact: Fact
-    """What was found."""
-    score: float
-    """Fused relevance; higher is better, comparable within one query only."""
-    dense_rank: int | None = None
-    """Place in the embedding search, from 1; None where it was not among the candidates."""
-    lexical_rank: int | None = None
-    """Place in the BM25 search, from 1; None where it was not among the candidates."""
-
-
-class Evidence(Value):
-    """A verbatim quotation of the knowledge folder or of a document of the user's own, with its source."""
-
-    quote: str
-    """The words of the fact, exactly as they stand in `document`."""
-    document: str
-    """File in the knowledge folder, or a user's document: its path from the folder that was added."""
-    title: str
-    """Title of that file."""
-    source: str
-    """Citation of the work that the fact rests on; of a user's document, file and page or section."""
-    url: str | None = None
-    """Address of that work."""
-    fact: str
-    """Identifier of the fact."""
-    status: str
-    """How the source was checked: verified, recalled, derived or own."""
-    as_of: str | None = None
-    """Date for facts that age."""
-
-    @classmethod
-    def of(cls, fact: Fact) -> "Evidence":
-        """Quote a fact whole, with its first source."""
-        source = fact.sources[0]
-        return cls(
-            quote=fact.text,
-            document=fact.document,
-            title=fact.title,
-            source=source.citation,
-            url=source.url,
-            fact=fact.id,
-            status=source.status,
-            as_of=source.as_of,
-        )
-
 
 # --- the verdict and what carries it ---------------------------------------------------------
 
@@ -208,6 +115,34 @@ class Question(Value):
     """The possible answers."""
     gain: float
     """Expected information about the verdict, in nats; 0 where it was not computed."""
+
+
+class LevelChange(Value):
+    """A factor of which another level holds since the last message."""
+
+    factor: str
+    """Name of the factor."""
+    before: str
+    """Its level before."""
+    after: str
+    """Its level now."""
+    meaning_before: str
+    """The level before in plain words."""
+    meaning_after: str
+    """The level now in plain words."""
+
+
+class Contradiction(Value):
+    """Two statements of a conversation that cannot both hold; the newer one counts."""
+
+    factor: str
+    """Name of the factor that they are about."""
+    before: str
+    """The older words, verbatim."""
+    after: str
+    """The newer words, verbatim."""
+    text: str
+    """Both in a sentence."""
 
 
 class Estimate(Value):
@@ -315,7 +250,17 @@ class Judgement(Value):
     question: Question | None = None
     """The first of `questions` with its possible answers; None where nothing is worth asking."""
     notes: tuple[str, ...] = ()
-    """What a reader must know: a close call, or a sheet that disagrees with the verdict."""
+    """What a reader must know: a close call, a sheet that disagrees with the verdict, a contradiction."""
+    hypothetical: bool = False
+    """True where the last message only asked how it would be; what was said before still holds."""
+    changes: tuple[LevelChange, ...] = ()
+    """What the last message of a conversation changed in the sheet."""
+    contradictions: tuple[Contradiction, ...] = ()
+    """Between the last message of a conversation and older ones."""
+    previous: Verdict | None = None
+    """The verdict before the last message; None at the beginning of a conversation."""
+    previous_confidence: float | None = None
+    """Its probability."""
     timings: Timings
     """Where the time went."""
 

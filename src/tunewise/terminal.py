@@ -23,7 +23,7 @@ from rich.text import Text
 
 from tunewise.artifacts import PullProgress
 from tunewise.estimation.calculator import span
-from tunewise.render import percent, source_line
+from tunewise.render import percent, source_line, what_changed
 from tunewise.schema import (
     Advice,
     Answer,
@@ -120,6 +120,8 @@ class AnswerView:
         if isinstance(result, Advice):
             self._console.print(_reasons(result.reasons))
             self._console.print(_plan(result))
+            if changed := what_changed(result):
+                self._console.print(Text.assemble(("What changed: ", "bold"), changed))
             if result.estimates:
                 self._console.print(estimates_table(result.estimates))
             for note in result.notes:

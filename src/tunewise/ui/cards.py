@@ -11,7 +11,7 @@ from tunewise.decision import CLOSE_CALL
 from tunewise.estimation.calculator import span
 from tunewise.heads import HeadCard
 from tunewise.prompts import FactorSpec
-from tunewise.render import percent
+from tunewise.render import percent, what_changed
 from tunewise.schema import (
     Advice,
     Counterfactual,
@@ -89,7 +89,7 @@ class View:
     situation: str = ""
     advice: Advice | None = None
     changed: str = ""
-    """What a correction changed, in words."""
+    """What a correction or the last message changed, in words."""
     figures: tuple[Estimate, ...] = ()
     """Estimates that go with the verdict, or the result of a calculation."""
 
@@ -130,6 +130,7 @@ class View:
             situation=advice.situation,
             advice=advice,
             figures=advice.estimates,
+            changed=what_changed(advice),
         )
 
     @property

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict
 
-from tunewise.advisor import Advisor, Conversation
+from tunewise.advisor import Advisor
+from tunewise.conversation import Conversation
 from tunewise.errors import InputError, TunewiseError
 from tunewise.render import markdown, percent, source_line
 from tunewise.schema import Advice, Answer, DoneEvent, Reason, TextEvent, VerdictEvent
@@ -62,7 +63,10 @@ def answer(advisor: Advisor, text: str, history: Sequence[Turn]) -> Iterator[tup
 
 def conversation(advisor: Advisor, history: Sequence[Turn]) -> Conversation:
     """A conversation that has heard the situations of these turns."""
-    return Conversation(advisor, [turn["user"] for turn in history if _kind(turn) == "advice"])
+    turns = [turn for turn in history if _kind(turn) == "advice"]
+    return Conversation(
+        advisor, [turn["user"] for turn in turns], [Advice.model_validate(turn["result"]) for turn in turns]
+    )
 
 
 def last_view(history: Sequence[Turn]) -> View:

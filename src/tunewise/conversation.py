@@ -1,0 +1,260 @@
+"""A conversation: what was said is remembered, and an answer says what the newest message changed."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from tunewise import dialogue
+from tunewise.errors import InputError
+from tunewise.estimation import calculator
+from tunewise.memory import Account, changes, cued, implied, opposed, touched
+from tunewise.prompts import FactorSpec
+from tunewise.schema import (
+    Advice,
+    Answer,
+    DoneEvent,
+    Event,
+    Factor,
+    FactorEvent,
+    Judgement,
+    Question,
+    VerdictEvent,
+)
+from tunewise.timing import Clock
+from tunewise.turns import CancelToken
+
+WHAT_IF = "Taken as a what-if: what you said before still holds."
+LEAST = 0.5
+"""Probability from which the level of a message by itself is set against what was said before."""
+Result = TypeVar("Result", bound=Judgement)
+
+
+class Judge(Protocol):
+    """What a conversation needs of an advisor."""
+
+    @property
+    def specs(self) -> Sequence[FactorSpec]:
+        """Definitions of the factors."""
+
+    def load(self) -> None:
+        """Load everything now."""
+
+    def on_topic(self, text: str) -> float:
+        """Probability that a message is about models at all."""
+
+    def judge(
+        self, situation: str, *, corrections: Mapping[str, str] | None = None, settled: Collection[str] = ()
+    ) -> Judgement:
+        """The verdict and the sheet of a situation."""
+
+    def advise(
+        self,
+        situation: str,
+        *,
+        corrections: Mapping[str, str] | None = None,
+        settled: Collection[str] = (),
+        cancel: CancelToken | None = None,
+    ) -> Iterator[Event]:
+        """Judge what is known to be a situation, and hand out each result."""
+
+    def stream_answer(self, question: str, *, cancel: CancelToken | None = None) -> Iterator[Event]:
+        """Answer a question about the subject."""
+
+
+class Conversation:
+    """A conversation: later messages add to the situation, correct it, ask what if, or ask about the subject.
+
+    Args:
+        advisor: Answers.
+        turns: What was said of the situation before, oldest first; to take a conversation up again.
+        earlier: What was advised at each of these turns, if it is known.
+    """
+
+    def __init__(self, advisor: Judge, turns: Sequence[str] = (), earlier: Sequence[Judgement] = ()) -> None:
+        self._advisor = advisor
+        self._account = Account()
+        self._corrections: dict[str, str] = {}
+        self._settled: set[str] = set()
+        self.asked: Question | None = None
+        """The question that the next message may answer; set it to have asked another one."""
+        for place, turn in enumerate(turns):
+            account = self._account.hear(turn, self.asked)
+            if place < len(earlier):
+                account = account.without(earlier[place].contradictions)
+            self._keep(account, earlier[place] if place < len(earlier) else None)
+
+    def send(self, message: str) -> Advice | Answer:
+        """Say something; the answer takes into account what was said before.
+
+        Raises:
+            InputError: The message is empty, binary or over-long.
+        """
+        for event in self.stream(message):
+            if isinstance(event, DoneEvent):
+                return event.result
+        raise AssertionError("a stream ends with its result")
+
+    def stream(self, message: str, *, cancel: CancelToken | None = None) -> Iterator[Event]:
+        """`send`, handing out each result as it stands."""
+        text = dialogue.check(message)
+        self._advisor.load()
+        if not self._tells(text):
+            yield from self._reply(text, cancel)
+            return
+        before = self._standing()
+        account, corrections = self._heard(text, before)
+        settled = self._answered(account)
+        for event in self._advisor.advise(account.text, corrections=corrections, settled=settled, cancel=cancel):
+            match event:
+                case FactorEvent(factor=factor):
+                    yield FactorEvent(factor=_in_own_words(factor, account))
+                case VerdictEvent():
+                    yield event.model_copy(update={"notes": (*_notes(account), *event.notes)})
+                case DoneEvent(result=Advice() as advice):
+                    result = _told(advice, before, account)
+                    self._corrections = self._corrections if account.hypothetical else corrections
+                    self._keep(account, result)
+                    yield DoneEvent(result=result)
+                case _:
+                    yield event
+
+    def judge(self, message: str) -> Judgement | None:
+        """`send`, without reasons: a fifth of the time; None where the message says nothing of a situation.
+
+        Raises:
+            InputError: The message is empty, binary or over-long.
+        """
+        text = dialogue.check(message)
+        self._advisor.load()
+        if not self._tells(text):
+            return None
+        before = self._standing()
+        account, corrections = self._heard(text, before)
+        found = self._advisor.judge(account.text, corrections=corrections, settled=self._answered(account))
+        result = _told(found, before, account)
+        self._corrections = self._corrections if account.hypothetical else corrections
+        self._keep(account, result)
+        return result
+
+    def correct(self, factor: str, level: str) -> Judgement:
+        """Set a level of the factor sheet and decide anew, without reading again; it holds from here on.
+
+        Raises:
+            UserError: There is no such factor or level.
+            InputError: Nothing was said of a situation yet.
+        """
+        corrections = self._corrections | {factor: level}
+        if not self._account.said:
+            raise InputError("Nothing was said of a situation yet.", "Describe your situation first.")
+        found = self._advisor.judge(self._account.text, corrections=corrections, settled=self._settled)
+        self._corrections = corrections
+        self.asked = found.question
+        return _in_place(found, self._account)
+
+    @property
+    def situation(self) -> str:
+        """What has been said of the situation so far."""
+        return self._account.situation
+
+    @property
+    def standing(self) -> Judgement | None:
+        """The verdict and the sheet of what was said so far, what-ifs left out; None before the first message."""
+        found = self._standing()
+        return _in_place(found, self._account) if found else None
+
+    def _tells(self, text: str) -> bool:
+        """Whether a message says something of the situation."""
+        if calculator.calculate(text) is not None or dialogue.COURTESY.match(text):
+            return False
+        if self.asked is not None and not text.endswith("?"):
+            # Whoever was asked answers in whatever words.
+            return True
+        follow_up = bool(self._account.said)
+        route = dialogue.route(text, self._advisor.on_topic(text), follow_up=follow_up)
+        if follow_up and route is dialogue.Route.OTHER:
+            cues = cued(text, self._advisor.specs)
+            return not text.endswith("?") and any(cues[name] for name in cues if name != "task")
+        if follow_up and self._account.hear(text).hypothetical:
+            return True
+        return route is dialogue.Route.ADVICE
+
+    def _reply(self, text: str, cancel: CancelToken | None) -> Iterator[Event]:
+        if dialogue.COURTESY.match(text):
+            yield DoneEvent(
+                result=Answer(
+                    question=text, text=dialogue.WELCOME, evidence=(), on_topic=False, timings=Clock().timings()
+                )
+            )
+            return
+        yield from self._advisor.stream_answer(text, cancel=cancel)
+
+    def _standing(self) -> Judgement | None:
+        if not self._account.said:
+            return None
+        return self._advisor.judge(self._account.text, corrections=self._corrections, settled=self._settled)
+
+    def _heard(self, text: str, before: Judgement | None) -> tuple[Account, dict[str, str]]:
+        """The account with a message, and the levels that the person set and has not contradicted since."""
+        account = self._account.hear(text, self.asked)
+        if account.unknown:
+            return account, self._corrections | self._silent(account.unknown)
+        specs = self._advisor.specs
+        if before is None or account.replies:
+            return account, self._corrections
+        swaps = account.swaps[len(self._account.swaps) :]
+        if not touched(before, account, specs):
+            return account, self._corrections | implied(before, swaps, (), specs)
+        alone = self._advisor.judge(account.passages[-1])
+        outdated = opposed(before, alone, account, specs, LEAST)
+        spoken = {factor.name for factor in alone.factors if factor.known and factor.quote}
+        kept = {name: level for name, level in self._corrections.items() if name not in spoken}
+        return account.without(outdated), kept | implied(before, swaps, outdated, specs)
+
+    def _answered(self, account: Account) -> set[str]:
+        """Factors that need not be asked about again after a message."""
+        return self._settled | ({self.asked.factor} if self.asked and not account.hypothetical else set())
+
+    def _keep(self, account: Account, result: Judgement | None) -> None:
+        if account.hypothetical:
+            return
+        self._account = account
+        self._corrections |= self._silent(account.unknown)
+        if self.asked is not None:
+            self._settled.add(self.asked.factor)
+        self.asked = result.question if result else None
+
+    def _silent(self, name: str) -> dict[str, str]:
+        """The level that stands for "not stated", of a factor that has one."""
+        return {spec.name: spec.silent.name for spec in self._advisor.specs if spec.name == name and spec.silent}
+
+
+def _notes(account: Account) -> tuple[str, ...]:
+    told = tuple(contradiction.text for contradiction in account.contradictions)
+    return (WHAT_IF, *told) if account.hypothetical else told
+
+
+def _told(result: Result, before: Judgement | None, account: Account) -> Result:
+    """A result with what the message changed, and in the person's own words."""
+    update: dict[str, object] = {
+        "notes": (*_notes(account), *result.notes),
+        "hypothetical": account.hypothetical,
+        "contradictions": account.contradictions,
+    }
+    if before is not None:
+        update |= {
+            "changes": changes(before, result),
+            "previous": before.verdict,
+            "previous_confidence": before.confidence,
+        }
+    return _in_place(result.model_copy(update=update), account)
+
+
+def _in_place(result: Result, account: Account) -> Result:
+    factors = tuple(_in_own_words(factor, account) for factor in result.factors)
+    return result.model_copy(update={"situation": account.situation, "factors": factors})
+
+
+def _in_own_words(factor: Factor, account: Account) -> Factor:
+    quote = account.verbatim(factor.quote)
+    if quote is None and factor.corrected:
+        quote = next((swap.words for swap in reversed(account.swaps) if swap.factor == factor.name), None)
+    return factor.model_copy(update={"quote": quote if quote and quote in account.situation else None})
