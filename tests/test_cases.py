@@ -32,6 +32,14 @@ def test_every_precedent_names_team_modality_and_verdict_and_holds_a_fact(preced
         assert re.search(r"\b(19|20)\d\d\b", heading + body), heading
 
 
+def test_there_are_precedents_for_every_verdict_in_many_fields(precedents):
+    matches = [HEADING.match(heading) for heading, _ in precedents]
+    found = [(match["modality"].split(", "), WORDS[match["verdict"]]) for match in matches if match]
+    assert len(found) >= 60
+    assert {verdict for _, verdict in found} == set(Verdict)
+    assert len({modality for modalities, _ in found for modality in modalities}) >= 12
+
+
 def test_no_team_stands_twice(precedents):
     assert len({heading for heading, _ in precedents}) == len(precedents)
 
