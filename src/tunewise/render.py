@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from tunewise.schema import Advice, Answer, Evidence, Judgement, PlanStep
 
 PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>#|])")
+CITATION = re.compile(r"\\\[(\d+)\\\](?!\()")
+"""A citation after `escape`; other brackets stay escaped, for a quoted document may hold a link."""
 
 
 def markdown(result: Advice | Answer) -> str:
@@ -169,9 +171,7 @@ def _sheet(advice: Advice) -> list[str]:
 
 
 def _answer(answer: Answer) -> str:
-    return "\n".join(
-        [escape(answer.text).replace("\\[", "[").replace("\\]", "]"), "", *_sources(list(answer.evidence))]
-    )
+    return "\n".join([CITATION.sub(r"[\1]", escape(answer.text)), "", *_sources(list(answer.evidence))])
 
 
 def _sources(sources: list[Evidence]) -> list[str]:
