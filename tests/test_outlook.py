@@ -79,8 +79,10 @@ def test_one_fact_is_named_before_two_and_two_only_where_neither_alone_would_do(
                 pairs += 1
                 assert change.words == f"{change.meaning} and {change.also.meaning}"
                 for part in change.changes:
-                    alone = decision.verdict_of(made.probabilities({part.factor: part.level}))
-                    assert alone in (now, Verdict.NEEDS_MORE_INFORMATION)
+                    alone = made.probabilities({part.factor: part.level})
+                    lead = max(alone) - alone[list(Verdict).index(now)]
+                    undecided = decision.verdict_of(alone) is Verdict.NEEDS_MORE_INFORMATION
+                    assert undecided or lead < decision.CLOSE_CALL
     assert pairs
 
 

@@ -41,8 +41,8 @@ CONTRADICTIONS = (
     ("base", "none", "baseline", "passes"), ("base", "none", "baseline", "short"),
 )  # fmt: skip
 """Levels that cannot hold at once: no model exists, and one does the job."""
-MARGIN = 0.0
-"""Lead of the new verdict over the present one from which a change is named."""
+ENOUGH = 2
+"""Changes of one fact from which no pair is looked for: a pair is more to swallow, and holds less often."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def would_change(decider: Decider, factors: Sequence[Factor]) -> tuple[Counterfa
     """The smallest changes that would turn the verdict, the smallest first.
 
     One fact is less than two, a step on an ordered factor less than two, and a stated fact comes before
-    one that is not stated. At most one change a factor, and two facts only where neither alone would do.
-    A change must turn the verdict by `MARGIN`, or reading the changed situation seldom bears it out.
+    one that is not stated. At most one change a factor; two facts only where neither alone would do and
+    hardly any single one does. What would be too close to call after the change is not named.
     """
     known = {factor.name for factor in factors if factor.known}
     singles = [turn for spec in decider.specs if spec.name not in GIVEN for turn in _turns(decider, spec)]
@@ -79,7 +79,7 @@ def would_change(decider: Decider, factors: Sequence[Factor]) -> tuple[Counterfa
     for turn in sorted(singles, key=lambda turn: turn.size(known)):
         best.setdefault(turn.changes[0].factor, turn)
     found = list(best.values())
-    if len(found) < MOST_CHANGES:
+    if len(found) < ENOUGH:
         found += _pairs(decider, known, {turn.changes[0] for turn in singles})[: MOST_CHANGES - len(found)]
     return tuple(turn.told for turn in found[:MOST_CHANGES])
 
@@ -152,7 +152,7 @@ def _turn(decider: Decider, changes: tuple[Change, ...], steps: int) -> _Turn | 
     now, verdict = decision.verdict_of(before), decision.verdict_of(shares)
     if verdict in (now, Verdict.NEEDS_MORE_INFORMATION):
         return None
-    if max(shares) - shares[list(Verdict).index(now)] < MARGIN:
+    if max(shares) - shares[list(Verdict).index(now)] < decision.CLOSE_CALL:
         return None
     return _Turn(changes, steps, verdict, max(shares))
 
