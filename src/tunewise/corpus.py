@@ -121,7 +121,9 @@ def _split(text: str) -> tuple[dict[str, str], str]:
 
 def _facts(body: str, name: str, header: dict[str, str]) -> Iterator[Fact]:
     lines = body.split("\n")
+    section = ""
     for place, line in enumerate(lines):
+        section = line[3:].strip() if line.startswith("## ") else section
         item = ITEM.match(line)
         if item is None:
             if line.startswith("- **"):
@@ -136,6 +138,7 @@ def _facts(body: str, name: str, header: dict[str, str]) -> Iterator[Fact]:
                 text=item["text"].strip(),
                 document=name,
                 title=header["title"],
+                section=section,
                 topic=header["topic"],
                 kind=header["kind"],
                 sources=sources,

@@ -52,6 +52,10 @@ class Embedder(Embeddings):
         rows = [self._batch(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
         return np.vstack(rows) if rows else np.zeros((0, WIDTH), dtype=np.float32)
 
+    def words(self) -> list[str]:
+        """Whole words of its vocabulary: the common words of English."""
+        return [word for word in self._tokenizer.get_vocab() if word.isalpha() and word.isascii()]
+
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """LangChain's face of `encode`."""
         return [[float(value) for value in row] for row in self.encode(texts)]

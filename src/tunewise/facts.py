@@ -37,6 +37,8 @@ class Fact(Value):
     """File it stands in, relative to the knowledge folder."""
     title: str
     """Title of that file."""
+    section: str = ""
+    """Heading it stands under; empty above the first."""
     topic: str
     """Slug of the topic, such as `peft`."""
     kind: str

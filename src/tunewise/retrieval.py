@@ -1,4 +1,4 @@
-"""Search over facts: embeddings in Chroma and BM25 side by side, their scores fused.
+"""Search over facts: embeddings in Chroma and BM25 side by side, their candidates put in order by `ranking`.
 
 An index is a folder that is built once and never changed: named by the hash of what it was built from,
 written under another name and moved into place, so that a crash leaves the old one. Vectors of facts
@@ -11,9 +11,9 @@ import os
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -29,21 +29,22 @@ from numpy.typing import NDArray
 from tunewise.corpus import Corpus
 from tunewise.embedding import Embedder
 from tunewise.errors import StoreError
+from tunewise.ranking import Layout, Weights, evidence, query_terms, scores, terms
 from tunewise.schema import Fact, Hit
+from tunewise.spelling import Speller
 
-FORMAT = 4
+FORMAT = 5
 """Version of the layout of an index folder."""
 MANIFEST = "manifest.json"
+WORDS = "words.json"
+LETTERS = re.compile(r"[a-z]+")
 BATCH = 256
-CANDIDATES = 40
+CANDIDATES = 60
 """Facts that each search hands to the fusion."""
-FILTERED = 120
+FILTERED = 150
 """The same where a filter will drop some of them."""
-DENSE_SHARE = 0.6
-"""Weight of the embedding search against BM25 in the fusion; see evals/NOTES.md."""
 TWIN = 0.92
 """Cosine above which two facts count as one."""
-WORD = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,14 @@ class Index:
         self.server = server
         self._facts = corpus.facts
         self._place = {fact.id: place for place, fact in enumerate(self._facts)}
+        self._layout = Layout.of(self._facts)
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
             if manifest["corpus"] != corpus.digest or manifest["facts"] != len(self._facts):
                 raise StoreError("The index was built from another knowledge folder.", "Run 'tunewise index'.")
             self.vectors: NDArray[np.float32] = np.load(folder / "vectors.npy", allow_pickle=False)
             self._lexical = bm25s.BM25.load(str(folder / "bm25"), load_corpus=False)
+            self._speller = Speller(json.loads((folder / WORDS).read_text()), embedder.words())
             self._store = _chroma(_client(server, folder / manifest["store"]), manifest["store"], embedder, old=True)
             if self._store._collection.count() != len(self._facts):
                 raise StoreError("The index is not complete.", "Run 'tunewise index --rebuild'.")
@@ -156,27 +159,29 @@ class Index:
         Returns:
             At most `k` hits, best first, no two of them near-twins.
         """
-        vector = self._embedder.encode([query])[0]
-        return self.search_vector(query, vector, k, only=only)
+        query = self._speller.correct(query)
+        return self._search(query, self._embedder.encode([query])[0], k, only or Filter())
 
     def search_vector(
         self, query: str, vector: NDArray[np.float32], k: int = 5, *, only: Filter | None = None
     ) -> list[Hit]:
         """`search` with the query's embedding at hand."""
-        restriction = only or Filter()
+        return self._search(self._speller.correct(query), vector, k, only or Filter())
+
+    def _search(self, query: str, vector: NDArray[np.float32], k: int, restriction: Filter) -> list[Hit]:
         weights = self._lexical_scores(query)
-        wide = min(len(self._facts), CANDIDATES if only is None else FILTERED)
+        wide = min(len(self._facts), CANDIDATES if restriction == Filter() else FILTERED)
         dense, lexical = self._candidates(vector, weights, wide, restriction)
         if len(dense) < k and wide < len(self._facts):
             dense, lexical = self._candidates(vector, weights, len(self._facts), restriction)
         dense_rank = {place: rank for rank, place in enumerate(dense, start=1)}
         lexical_rank = {place: rank for rank, place in enumerate(lexical, start=1)}
-        scores = self._fuse(list(dense_rank | lexical_rank), vector, weights)
-        ordered = sorted(scores, key=lambda place: (-scores[place], place))
+        ranked = self._fuse(list(dense_rank | lexical_rank), vector, weights)
+        ordered = sorted(ranked, key=lambda place: (-ranked[place], place))
         return [
             Hit(
                 fact=self._facts[place],
-                score=scores[place],
+                score=ranked[place],
                 dense_rank=dense_rank.get(place),
                 lexical_rank=lexical_rank.get(place),
             )
@@ -195,7 +200,7 @@ class Index:
         self, vector: NDArray[np.float32], weights: NDArray[np.float32], wide: int, only: Filter
     ) -> tuple[list[int], list[int]]:
         """The best of each search that a filter admits."""
-        words = (int(place) for place in np.argsort(-weights, kind="stable")[:wide] if weights[place] > 0)
+        words = [place for place in best(weights, wide) if weights[place] > 0]
         dense = [place for place in self._dense(vector, wide) if only.admits(self._facts[place])]
         return dense, [place for place in words if only.admits(self._facts[place])]
 
@@ -210,7 +215,7 @@ class Index:
         return [self._place[identifier] for identifier in found["ids"][0] if identifier in self._place]
 
     def _lexical_scores(self, query: str) -> NDArray[np.float32]:
-        words = [word for word in terms(query) if word in self._lexical.vocab_dict]
+        words = query_terms(query, self._lexical.vocab_dict)
         if not words:
             return np.zeros(len(self._facts), dtype=np.float32)
         return np.asarray(self._lexical.get_scores(words), dtype=np.float32)
@@ -218,14 +223,13 @@ class Index:
     def _fuse(
         self, places: Sequence[int], vector: NDArray[np.float32], weights: NDArray[np.float32]
     ) -> dict[int, float]:
-        """Both scores of each candidate, each as a share of the best one's, mixed."""
+        """The score of each candidate."""
         if not places:
             return {}
-        cosines = self.vectors[list(places)] @ vector
-        lexical = weights[list(places)]
-        mixed = DENSE_SHARE * cosines / max(float(cosines.max()), 1e-6)
-        mixed = mixed + (1 - DENSE_SHARE) * lexical / max(float(lexical.max()), 1e-6)
-        return {place: float(score) for place, score in zip(places, mixed, strict=True)}
+        chosen = np.array(places, dtype=np.int64)
+        cosines = (self.vectors[chosen] @ vector).astype(np.float64)
+        found = evidence(chosen, cosines, weights[chosen].astype(np.float64), self._layout)
+        return {place: float(score) for place, score in zip(places, scores(found, Weights()), strict=True)}
 
     def _without_twins(self, places: Sequence[int], k: int) -> list[int]:
         kept: list[int] = []
@@ -265,24 +269,24 @@ class FactRetriever(BaseRetriever):
         ]
 
 
-def terms(text: str) -> list[str]:
-    """Stemmed words of a text without stop words, for BM25."""
-    stem, stop = _stemmer()
-    words = [word for word in WORD.findall(text.lower()) if word not in stop]
-    return [stem(word) for word in words]
-
-
-@lru_cache(maxsize=1)
-def _stemmer() -> tuple[Callable[[str], str], frozenset[str]]:
-    import Stemmer
-    from bm25s.stopwords import STOPWORDS_EN_PLUS
-
-    return Stemmer.Stemmer("english").stemWord, frozenset(STOPWORDS_EN_PLUS)
+def best(values: NDArray[np.float32], k: int) -> list[int]:
+    """Places of the `k` largest values, largest first, ties in order; without sorting all."""
+    if k < len(values):
+        edge = np.partition(values, len(values) - k)[len(values) - k]
+        places = np.flatnonzero(values >= edge)
+    else:
+        places = np.arange(len(values))
+    return [int(place) for place in places[np.argsort(-values[places], kind="stable")][:k]]
 
 
 def indexed_text(fact: Fact) -> str:
-    """What is searched of a fact: its words and the title it stands under."""
+    """What is embedded of a fact: its words and the title it stands under."""
     return f"{fact.title}: {fact.text}"
+
+
+def lexical_text(fact: Fact) -> str:
+    """What BM25 reads of a fact: its words, the title and the heading it stands under."""
+    return f"{fact.title}. {fact.section}: {fact.text}"
 
 
 def index_folder(root: Path, corpus: Corpus, server: str | None = None) -> Path:
@@ -377,9 +381,11 @@ def _build(
                 ids=[fact.id for fact in facts[part]],
             )
         lexical = bm25s.BM25(method="lucene", k1=1.2, b=0.6)
-        lexical.index([terms(text) for text in texts], show_progress=False)
+        read = [lexical_text(fact) for fact in facts]
+        lexical.index([terms(text) for text in read], show_progress=False)
         lexical.save(str(scratch / "bm25"))
         np.save(scratch / "vectors.npy", np.asarray(vectors, dtype=np.float32), allow_pickle=False)
+        (scratch / WORDS).write_text(json.dumps(Counter(LETTERS.findall(" ".join(read).lower()))))
         keys = [sha256(text.encode()).hexdigest() for text in texts]
         (scratch / "texts.json").write_text(json.dumps(keys))
         manifest = {"format": FORMAT, "corpus": corpus.digest, "facts": len(facts), "store": name, "server": server}

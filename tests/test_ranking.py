@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from tunewise.ranking import Layout, Weights, evidence, query_terms, scores, terms
+from tunewise.schema import Fact, Source
+from tunewise.spelling import Speller
+
+SOURCE = (Source(citation="Someone 2024", status="recalled"),)
+
+
+def fact(identifier, section, document="a.md", kind="topic", text="four words stand here"):
+    return Fact(
+        id=identifier, text=text, document=document, title="T", section=section, topic="t", kind=kind, sources=SOURCE
+    )
+
+
+def test_hyphenated_words_are_found_however_they_are_written():
+    known = set(terms("Pre-training and fine-tuning"))
+    for written in ("pretraining", "pre training", "pre-training", "finetuning", "fine tuning", "fine-tune"):
+        assert query_terms(written, known), written
+
+
+def test_stop_words_are_left_out():
+    assert terms("What is the LoRA of it") == ["lora"]
+
+
+def test_a_fact_is_lifted_by_the_best_of_its_section():
+    layout = Layout.of([fact("A1", "one"), fact("A2", "one"), fact("A3", "two")])
+    places = np.arange(3)
+    found = evidence(places, np.array([0.8, 0.4, 0.4]), np.zeros(3), layout)
+    assert found[:, 2] == pytest.approx([1, 1, 0.5])
+    ranked = scores(found, Weights())
+    assert ranked[0] > ranked[1] > ranked[2]
+
+
+def test_the_words_of_a_document_count_over_its_best_five_candidates():
+    layout = Layout.of([fact("A1", ""), fact("A2", ""), fact("A3", "", document="b.md")])
+    found = evidence(np.arange(3), np.ones(3), np.array([2.0, 1.0, 1.0]), layout)
+    assert found[:, 1] == pytest.approx([1, 0.5, 0.5])
+    assert found[:, 3] == pytest.approx([0.3, 0.3, 0.1])
+
+
+def test_without_any_known_word_nothing_is_divided_by_nothing():
+    layout = Layout.of([fact("A1", "")])
+    assert np.isfinite(evidence(np.arange(1), np.array([0.5]), np.zeros(1), layout)).all()
+
+
+@pytest.fixture(scope="module")
+def speller(embedder):
+    return Speller(
+        {"pre": 9, "chat": 9, "training": 40, "adapter": 12, "adapters": 9, "whisper": 5, "model": 90}, embedder.words()
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("can i put adaptrs on one modle", "can i put adapters on one model"),
+        ("trainng on my pictres of custmers", "training on my pictures of customers"),
+        ("is the langauge covered enogh", "is the language covered enough"),
+    ],
+)
+def test_typing_errors_are_mended(speller, written, meant):
+    assert speller.correct(written) == meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "We adapted Whisper and Prithvi to nine welding robots",
+        "pretraining a chatbot on tumours",
+        "Wie viele Beispiele brauche ich zum Trainieren eines eigenen Sprachmodells",
+        "wie viele beispiele brauche ich zum trainieren eines eigenen sprachmodells mit kleinem budget",
+        "",
+    ],
+)
+def test_what_is_no_error_stays(speller, text):
+    assert speller.correct(text) == text
