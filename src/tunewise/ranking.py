@@ -27,17 +27,17 @@ Floats = NDArray[np.float64]
 class Weights:
     """What each thing that speaks for a fact counts."""
 
-    cosine: float = 0.30
+    cosine: float = 0.33
     """Embedding, as a share of the best candidate's cosine."""
-    lexical: float = 0.28
+    lexical: float = 0.27
     """BM25, as a share of the best candidate's."""
-    section: float = 0.34
+    section: float = 0.28
     """The best cosine of its section, as such a share."""
-    document: float = 0.08
+    document: float = 0.12
     """Mean BM25 of the best five candidates of its document, as such a share."""
-    length: float = 0.11
+    length: float = 0.08
     """Natural logarithm of its words: a longer fact says more."""
-    article: float = -0.13
+    article: float = -0.16
     """Whether it is one of the article, whose general statements sit near every question."""
 
 

@@ -1,0 +1,1 @@
+"""Retrieval measured against graded judgements: `python -m evals.retrieval`."""
