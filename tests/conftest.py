@@ -83,3 +83,45 @@ def tunewise():
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def server(store, tmp_path_factory):
+    """`tunewise ui` in a process of its own."""
+    from tests.browsing import Server
+
+    made = Server(tmp_path_factory.mktemp("cache"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium without a window."""
+    from tests.browsing import CALM, CHROMIUM
+
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        missing("Chromium is not installed: apt install chromium")
+    with sync_api.sync_playwright() as play:
+        made = play.chromium.launch(executable_path=CHROMIUM, args=CALM)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def page(browser, server):
+    """A page of a session of its own; fails if it asks for anything that is not on this machine."""
+    from tests.browsing import SECOND, is_foreign
+
+    context = browser.new_context(viewport={"width": 1366, "height": 860}, accept_downloads=True)
+    made = context.new_page()
+    foreign, errors = [], []
+    made.on("request", lambda request: foreign.append(request.url) if is_foreign(request.url) else None)
+    made.on("pageerror", lambda error: errors.append(str(error)))
+    made.goto(server.url)
+    made.locator("#message textarea").wait_for(timeout=20 * SECOND)
+    yield made
+    context.close()
+    assert foreign == []
+    assert errors == []

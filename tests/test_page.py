@@ -3,127 +3,44 @@
 import csv
 import json
 import os
-import re
-import shutil
 import socket
-import subprocess
-import sys
+import statistics
 import time
-import urllib.request
 
 import pytest
 
-from tests.conftest import ROOT, missing
+from tests.browsing import SECOND, XRAYS, ask, finished, shot
 
-SHOTS = ROOT / "tests/screenshots"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-CALM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", "--no-first-run"]  # fmt: skip
-XRAYS = (
-    "We have 4,000 labelled chest X-rays and two A100s. Radiologists want triage of pneumothorax, and no image may "
-    "leave the hospital. Should we train our own network?"
-)
-SECOND = 1000
+LEAVES = "We have 300 labelled leaf photos and a laptop. Which way?"
 
 
-class Server:
-    """`tunewise ui` in a process of its own."""
-
-    def __init__(self):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/"
-        self.start()
-
-    def start(self):
-        command = [sys.executable, "-m", "tunewise", "ui", "--no-browser", "--port", str(self.port)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if "Tunewise is at" in line:
-                return
-        pytest.fail("the page did not start")
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-
-
-@pytest.fixture(scope="module")
-def server(store):
-    made = Server()
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        missing("Chromium is not installed: apt install chromium")
-    with sync_api.sync_playwright() as play:
-        made = play.chromium.launch(executable_path=CHROMIUM, args=CALM)
-        yield made
-        made.close()
-
-
-@pytest.fixture
-def page(browser, server):
-    """A page of a session of its own; fails if it asks for anything that is not on this machine."""
-    context = browser.new_context(viewport={"width": 1366, "height": 860}, accept_downloads=True)
-    made = context.new_page()
-    foreign, errors = [], []
-    made.on("request", lambda request: foreign.append(request.url) if is_foreign(request.url) else None)
-    made.on("pageerror", lambda error: errors.append(str(error)))
-    made.goto(server.url)
-    made.locator("#message textarea").wait_for(timeout=20 * SECOND)
-    yield made
-    context.close()
-    assert foreign == []
-    assert errors == []
-
-
-def is_foreign(url):
-    return not re.match(r"(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|data:|blob:|about:", url)
-
-
-def ask(page, text, *, wait=True):
-    page.locator("#message textarea").fill(text)
-    page.locator("#send").click()
-    if wait:
-        page.locator("#chat .bot").last.wait_for(timeout=90 * SECOND)
+def test_an_answer_arrives_in_the_promised_time(page, browser, server):
+    ask(page, LEAVES)
+    taken = []
+    for situation in (
+        "12 million card transactions with 30 numeric columns and a fraud label. Which way?",
+        "Our bot answers from 600 wiki pages that change weekly. Fine-tune it on the wiki?",
+        XRAYS,
+    ):
+        page.locator("#new").click()
+        page.wait_for_function("() => !document.querySelector('#sheet select')")
+        began = time.perf_counter()
+        ask(page, situation, wait=False)
+        page.locator("#chat .user").first.wait_for(timeout=5 * SECOND)
+        first = time.perf_counter() - began
+        page.locator("#verdict [data-verdict]").wait_for(timeout=30 * SECOND)
+        verdict = time.perf_counter() - began
         finished(page)
-
-
-def finished(page):
-    """Wait until the answer stands: its sheet has lines and no reason is a draft."""
-    page.locator("#sheet select").first.wait_for(timeout=90 * SECOND)
-    page.wait_for_function(
-        "() => document.querySelectorAll('#verdict .tw-reasons > li').length >= 3"
-        " && !document.querySelector('#verdict .tw-draft') && !document.querySelector('#verdict .tw-busy')",
-        timeout=90 * SECOND,
-    )
-
-
-def shot(page, name):
-    SHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
-
-
-def test_an_answer_arrives_in_the_promised_time(page):
-    ask(page, "We have 300 labelled leaf photos and a laptop. Which way?")
-    page.locator("#new").click()
-    page.wait_for_function("() => !document.querySelector('#sheet select')")
+        taken.append((first, verdict, time.perf_counter() - began))
+    first, verdict, whole = (statistics.median(each) for each in zip(*taken, strict=True))
+    context = browser.new_context()
     began = time.perf_counter()
-    ask(page, XRAYS, wait=False)
-    page.locator("#chat .user").first.wait_for(timeout=5 * SECOND)
-    first = time.perf_counter() - began
-    page.locator("#verdict [data-verdict]").wait_for(timeout=30 * SECOND)
-    verdict = time.perf_counter() - began
-    finished(page)
-    whole = time.perf_counter() - began
-    assert first <= 1 and verdict <= 5 and whole <= 20
+    context.new_page().goto(server.url)
+    context.pages[0].locator("#message textarea").wait_for(timeout=20 * SECOND)
+    opened = time.perf_counter() - began
+    context.close()
+    print(f"first event {first:.2f} s, verdict {verdict:.2f} s, whole {whole:.2f} s, interactive {opened:.2f} s")
+    assert first <= 1 and verdict <= 5 and whole <= 20 and opened <= 4
     assert page.locator("#verdict h2").inner_text() == "Fine-tune a pre-trained model"
     assert page.locator("#verdict .tw-bars tr").count() == 4
     shot(page, "answer")
@@ -220,8 +137,83 @@ def test_stopping_frees_the_model(page):
     page.locator("#new").click()
     page.wait_for_function("() => !document.querySelector('#chat .user')", timeout=20 * SECOND)
     began = time.perf_counter()
-    ask(page, "We have 300 labelled leaf photos and a laptop. Which way?")
+    ask(page, LEAVES)
     assert time.perf_counter() - began <= 30
+
+
+def test_a_second_question_waits_for_stop_and_no_message_is_lost(page):
+    ask(page, XRAYS, wait=False)
+    page.locator("#chat .user").first.wait_for(timeout=10 * SECOND)
+    ask(page, LEAVES, wait=False)
+    page.get_by_text("still being written").first.wait_for(timeout=10 * SECOND)
+    assert page.locator("#message textarea").input_value() == LEAVES
+    page.locator("#stop").click()
+    page.get_by_text("Stopped.").first.wait_for(timeout=20 * SECOND)
+    page.locator("#send").click()
+    finished(page)
+    assert page.locator("#chat .user").count() == 2
+    assert page.locator("#message textarea").input_value() == ""
+
+
+def test_a_refresh_in_mid_answer_frees_the_model_and_keeps_the_question(page):
+    ask(page, XRAYS, wait=False)
+    page.locator("#verdict [data-verdict]").wait_for(timeout=30 * SECOND)
+    page.reload()
+    page.get_by_text("This answer was interrupted").first.wait_for(timeout=20 * SECOND)
+    assert "4,000 labelled chest X-rays" in page.locator("#chat .user").first.inner_text()
+    page.get_by_label("Retry").last.click()
+    page.locator("#verdict [data-verdict]").wait_for(timeout=30 * SECOND)
+    finished(page)
+    assert page.locator("#chat .user").count() == 1
+
+
+def test_the_words_that_factors_rest_on_are_marked_and_an_edit_shows_words_alone(page):
+    said = "We have 900 labelled photos & <b>one</b> GPU. Which way?"
+    ask(page, said)
+    marks = page.locator("#chat .user mark")
+    assert marks.count() >= 1
+    assert all(text in said for text in marks.all_inner_texts())
+    assert ":" in marks.first.get_attribute("title")
+    assert page.locator("#chat .user b").count() == 0
+    page.locator("#chat .user").first.hover()
+    page.get_by_label("Edit").first.click()
+    area = page.locator("#chat textarea")
+    page.wait_for_function("said => document.querySelector('#chat textarea')?.value === said", arg=said)
+    area.fill(said.replace("900", "90,000"))
+    page.get_by_label("Submit").first.click()
+    page.wait_for_function("() => document.querySelector('#chat .user').innerText.includes('90,000')")
+    finished(page)
+    assert page.locator("#chat .user").count() == 1
+
+
+def test_a_long_pasted_document_is_judged_on_what_matters_and_says_so(page):
+    filler = "The committee met on a rainy day and spoke about the menu of the canteen at great length. "
+    ask(page, f"{filler * 180}We have 4,000 labelled chest X-rays and one GPU. {filler * 130}Which way should we go?")
+    reply = page.locator("#chat .bot").last.inner_text()
+    assert "Your message is long (5," in reply and "say most about the project" in reply
+    assert "4,000 labelled chest X-rays" in page.locator("#sheet .tw-words").inner_text()
+    assert len(page.locator("#sheet .tw-words").inner_text()) < 4000
+    shot(page, "long")
+
+
+def test_method_runner_up_and_plan_are_shown_and_the_record_is_saved(page, tmp_path):
+    ask(page, XRAYS)
+    plan = page.locator("#plan")
+    assert "because" in plan.inner_text() and "Next best" in plan.inner_text()
+    assert plan.locator(".tw-steps > li").count() >= 3
+    assert plan.locator(".tw-step-stop").count() == 1 and plan.locator(".tw-step-fallback").count() == 1
+    rule = plan.locator("details").first
+    rule.locator("summary").click()
+    assert rule.locator("blockquote").is_visible()
+    page.locator("#tw-labels").select_option("none")
+    page.locator("#verdict .tw-changed").wait_for(timeout=10 * SECOND)
+    with page.expect_download(timeout=20 * SECOND) as download:
+        page.locator("#save-record").click()
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+    record = file.read_text(encoding="utf-8")
+    assert file.name == "decision-record.md" and record.startswith("# Decision record")
+    assert "## Next steps" in record and page.locator("#verdict h2").inner_text() in record
 
 
 def test_a_conversation_is_saved_and_opened_again(page, tmp_path):
@@ -264,6 +256,25 @@ def test_the_knowledge_tab_searches_and_browses(page):
     page.locator("#found li").first.wait_for(timeout=20 * SECOND)
     assert "LoRA" in page.locator("#found").inner_text()
     shot(page, "knowledge")
+
+
+def test_a_document_of_ones_own_is_added_found_and_removed(page, tmp_path):
+    notes = tmp_path / "okapi-notes.md"
+    notes.write_text(
+        "# Okapi\n\nThe okapi classifier of the Epulu reserve was fine-tuned on 2,310 camera-trap photos.\n"
+    )
+    page.get_by_role("tab", name="Knowledge").click()
+    page.locator("#own-files input[type=file]").set_input_files(notes)
+    page.locator("#own-list").get_by_text("okapi-notes.md").wait_for(timeout=60 * SECOND)
+    page.locator("#query textarea, #query input").first.fill("okapi camera-trap photos")
+    page.keyboard.press("Enter")
+    page.locator("#found").get_by_text("Epulu").first.wait_for(timeout=20 * SECOND)
+    shot(page, "documents")
+    page.locator("#own-choice input").click()
+    page.get_by_role("option", name="okapi-notes.md").click()
+    page.locator("#own-remove").click()
+    page.locator("#own-said").get_by_text("Removed").wait_for(timeout=60 * SECOND)
+    assert page.locator("#own-list").get_by_text("okapi-notes.md").count() == 0
 
 
 def test_a_calculation_is_answered_by_formula(page):
@@ -322,21 +333,9 @@ def test_the_evaluation_tab_shows_a_report_and_judges_a_sample(page):
     shot(page, "evaluation")
 
 
-@pytest.mark.parametrize(("name", "width", "scheme"), [("phone", 390, "light"), ("dark", 1366, "dark")])
-def test_it_is_legible_on_a_phone_and_in_the_dark(browser, server, name, width, scheme):
-    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
-    small = context.new_page()
-    small.goto(server.url)
-    small.locator("#message textarea").wait_for(timeout=20 * SECOND)
-    ask(small, XRAYS)
-    assert small.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth + 1")
-    shot(small, name)
-    context.close()
-
-
 def test_it_can_be_used_with_the_keyboard_alone(page):
     page.locator("#message textarea").focus()
-    page.keyboard.type("We have 300 labelled leaf photos and a laptop. Which way?")
+    page.keyboard.type(LEAVES)
     page.keyboard.press("Enter")
     finished(page)
     page.locator("#verdict summary").first.focus()
@@ -345,15 +344,6 @@ def test_it_can_be_used_with_the_keyboard_alone(page):
     page.locator("#tw-labels").focus()
     page.keyboard.press("ArrowDown")
     page.locator("#verdict .tw-changed").wait_for(timeout=10 * SECOND)
-
-
-def test_programs_can_call_the_same_functions(server):
-    body = json.dumps({"data": ["what does LoRA change?", 3]}).encode()
-    request = urllib.request.Request(f"{server.url}gradio_api/call/search", body, {"content-type": "application/json"})
-    event = json.load(urllib.request.urlopen(request, timeout=30))["event_id"]
-    reply = urllib.request.urlopen(f"{server.url}gradio_api/call/search/{event}", timeout=30).read().decode()
-    hits = json.loads(reply.split("data: ", 1)[1].splitlines()[0])[0]
-    assert len(hits) == 3 and hits[0]["fact"]["sources"]
 
 
 def test_it_listens_on_loopback_only(server):

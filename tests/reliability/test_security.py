@@ -224,7 +224,7 @@ def test_no_text_of_others_becomes_markup(words):
     shown = [
         cards.note(hostile),
         cards.facts_list([fact(words)]),
-        *(item["content"] for item in history.messages([turn])),
+        *(item["content"] for item in history.messages([turn], cards.View())),
     ]
     for html in shown:
         assert "<script" not in html and "<img src=x" not in html

@@ -12,7 +12,7 @@ from rich.table import Table
 from tunewise import heads
 from tunewise.advisor import Advisor
 from tunewise.errors import UserError
-from tunewise.evaluation import baselines, fitting, report, runs, summary
+from tunewise.evaluation import baselines, comparison, fitting, report, runs, summary
 from tunewise.evaluation import scenarios as labelled
 from tunewise.evaluation.rewriting import Material
 from tunewise.evaluation.scenarios import Scenario
@@ -114,17 +114,9 @@ def _baselines(advisor: Advisor, scenarios: Sequence[Scenario], data: Path) -> d
 
 
 def _compare(run: runs.Run, against: Path, scenarios: Sequence[Scenario], console: Console) -> bool:
-    earlier = {record.key: record for record in runs.load_records(against)}
-    pairs = [
-        (run.records[key].verdict is scenario.verdict, earlier[key].verdict is scenario.verdict)
-        for scenario in scenarios
-        if (key := ("judged", scenario.id, "")) in run.records and key in earlier
-    ]
-    if not pairs:
-        raise UserError(f"{against} judged none of these scenarios.")
-    sentence, worse = report.compare([new for new, _ in pairs], [old for _, old in pairs])
-    console.print(f"Against {against}: {sentence}", highlight=False)
-    return worse
+    found = comparison.compare(list(run.records.values()), against, scenarios)
+    console.print(f"Against {against}: {found.sentence}", highlight=False)
+    return found.worse
 
 
 def _table(found: summary.Summary) -> Table:

@@ -1,13 +1,19 @@
 """What stands beside the chat, as HTML. The templates escape every text of a user, a model or a document."""
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import cache
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tunewise.batching import Outcome, summarise
+from tunewise.counsel import Counsel
 from tunewise.decision import CLOSE_CALL
+from tunewise.documents import OwnDocument, Skipped
 from tunewise.estimation.calculator import span
 from tunewise.heads import HeadCard
 from tunewise.prompts import FactorSpec
@@ -24,45 +30,49 @@ from tunewise.schema import (
     Factor,
     FactorEvent,
     Judgement,
-    Method,
     OutlookEvent,
     Question,
     Reason,
     ReasonEvent,
     StatusEvent,
+    StepKind,
     TextEvent,
     Verdict,
     VerdictEvent,
 )
 
+if TYPE_CHECKING:
+    from tunewise.evaluation.comparison import Comparison
+
 CLOSE = 0.5
 """Confidence below which no verdict is more likely than not."""
 SURE = 0.8
+WIDE = 30.0
+"""Times the smallest figure that the largest is before their axis is logarithmic."""
+MOST_CHANGES = 40
+"""Verdicts that two runs differ in, as far as they are listed."""
 SHORT: dict[Verdict, str] = {
     Verdict.TRAIN_FROM_SCRATCH: "from scratch",
     Verdict.FINE_TUNE: "fine-tune",
     Verdict.USE_AS_IS: "as it is",
     Verdict.NEEDS_MORE_INFORMATION: "ask first",
 }
-METHODS: dict[Method, str] = {
-    Method.FULL: "tune all weights",
-    Method.LORA: "LoRA adapters",
-    Method.QLORA: "QLoRA: adapters on a 4-bit base",
-    Method.LINEAR_PROBE: "a classifier on frozen features",
-    Method.CONTINUED_PRETRAINING: "continued pre-training",
-    Method.DISTILLATION: "distillation into a smaller model",
-    Method.PREFERENCE_TUNING: "preference tuning",
-    Method.BOOSTED_TREES: "gradient-boosted trees",
-    Method.CLASSICAL: "a classical model",
-    Method.SMALL_NETWORK: "a small network",
-    Method.SUPERVISED_NETWORK: "a network trained on your labels",
-    Method.SELF_SUPERVISED_PRETRAINING: "self-supervised pre-training",
-    Method.PROMPTING: "prompting",
-    Method.FEW_SHOT: "prompting with examples",
-    Method.RAG: "retrieval (RAG)",
-    Method.LONG_CONTEXT: "a long context",
-    Method.OFF_THE_SHELF: "a ready-made model",
+STEPS: dict[StepKind, str] = {
+    StepKind.CHECK: "Check first",
+    StepKind.EXPERIMENT: "Cheap trial",
+    StepKind.BUILD: "Then build",
+    StepKind.STOP: "Stop rule",
+    StepKind.FALLBACK: "If it fails",
 }
+
+
+class Certainty(StrEnum):
+    """How sure a verdict is."""
+
+    CONFIDENT = "Confident"
+    LIKELY = "Likely"
+    LEANING = "Leaning"
+    CLOSE = "Too close to call"
 
 
 @dataclass(frozen=True)
@@ -88,8 +98,12 @@ class View:
     question: Question | None = None
     situation: str = ""
     advice: Advice | None = None
+    judged: Judgement | None = None
+    """The decision after the last correction."""
     changed: str = ""
     """What a correction or the last message changed, in words."""
+    counsel: Counsel = field(default_factory=Counsel)
+    """How to act on the verdict."""
     figures: tuple[Estimate, ...] = ()
     """Estimates that go with the verdict, or the result of a calculation."""
 
@@ -129,44 +143,48 @@ class View:
             question=advice.question,
             situation=advice.situation,
             advice=advice,
+            counsel=Counsel(**{name: getattr(advice, name) for name in Counsel.model_fields}),
             figures=advice.estimates,
             changed=what_changed(advice),
         )
+
+    def rested(self) -> "View":
+        """The view of an answer that goes no further."""
+        return replace(self, status="", drafts={})
 
     @property
     def certainty(self) -> str:
         """The confidence in words that a layperson reads rightly."""
         if self.verdict is None:
             return ""
-        ranked = sorted(self.verdict.probabilities.values(), reverse=True)
-        odds = f"{round(10 * self.verdict.confidence)} in 10 such verdicts are right"
-        if ranked[0] - ranked[1] < CLOSE_CALL:
-            return f"Too close to call · {odds}"
-        if self.verdict.confidence < CLOSE:
-            return f"Leaning · {odds}"
-        return f"{'Confident' if self.verdict.confidence >= SURE else 'Likely'} · {odds}"
+        confidence = self.verdict.confidence
+        odds = f"{round(10 * confidence)} in 10 such verdicts are right"
+        sure = certainty(self.verdict.probabilities, confidence)
+        return odds if sure is Certainty.CLOSE else f"{sure} · {odds}"
+
+    @property
+    def close(self) -> bool:
+        """Whether the two best verdicts lie too near to each other to call."""
+        decided = self.verdict
+        return decided is not None and certainty(decided.probabilities, decided.confidence) is Certainty.CLOSE
+
+    @property
+    def leaders(self) -> tuple[Verdict, ...]:
+        """The two most probable verdicts."""
+        shares = self.verdict.probabilities if self.verdict else {}
+        return tuple(sorted(shares, key=lambda verdict: -shares[verdict])[:2])
 
     @property
     def marked(self) -> list[Part]:
         """The situation in pieces; those that a factor rests on carry its name."""
-        spans = sorted(
-            (self.situation.find(factor.quote), factor.quote, factor.name)
-            for factor in self.factors
-            if factor.quote and factor.quote in self.situation
-        )
-        parts, end = [], 0
-        for start, quote, name in spans:
-            if start >= end:
-                parts += [Part(self.situation[end:start]), Part(quote, name)]
-                end = start + len(quote)
-        return [*parts, Part(self.situation[end:])]
+        return marked(self.situation, self.factors)
 
     def number(self, evidence: Evidence) -> int:
         """The number under which evidence is cited."""
         facts = [item.fact for item in self.evidence]
         return facts.index(evidence.fact) + 1 if evidence.fact in facts else len(facts) + 1
 
-    def corrected(self, judgement: Judgement) -> "View":
+    def corrected(self, judgement: Judgement, advised: Counsel, figures: tuple[Estimate, ...]) -> "View":
         """The view after the user set levels; the reasons of another verdict are left out."""
         same = self.verdict is not None and self.verdict.verdict is judgement.verdict
         return replace(
@@ -178,7 +196,68 @@ class View:
             reasons=self.reasons if same else (),
             evidence=self.evidence if same else (),
             changed=_difference(self.advice, judgement),
+            judged=judgement,
+            counsel=advised,
+            figures=figures,
         )
+
+    @property
+    def decided(self) -> Advice | None:
+        """The advice as it stands, with what the user corrected; None before there is one."""
+        if self.advice is None or self.judged is None:
+            return self.advice
+        fields = {name: getattr(self.judged, name) for name in Judgement.model_fields if name != "timings"}
+        rest = {"reasons": self.reasons, "estimates": self.figures, **dict(self.counsel)}
+        return Advice(**{**dict(self.advice), **fields, **rest})
+
+
+def certainty(probabilities: Mapping[Verdict, float], confidence: float) -> Certainty:
+    """How sure a verdict is, in a word that a layperson reads rightly."""
+    ranked = sorted(probabilities.values(), reverse=True)
+    if ranked[0] - ranked[1] < CLOSE_CALL:
+        return Certainty.CLOSE
+    if confidence < CLOSE:
+        return Certainty.LEANING
+    return Certainty.CONFIDENT if confidence >= SURE else Certainty.LIKELY
+
+
+def marked(text: str, factors: Sequence[Factor]) -> list[Part]:
+    """A text in pieces; those that a factor rests on carry its name and level."""
+    spans = sorted(
+        (text.find(factor.quote), factor.quote, f"{factor.name.replace('_', ' ')}: {factor.meaning}")
+        for factor in factors
+        if factor.quote and factor.quote in text
+    )
+    parts, end = [], 0
+    for start, quote, name in spans:
+        if start >= end:
+            parts += [Part(text[end:start]), Part(quote, name)]
+            end = start + len(quote)
+    return [*parts, Part(text[end:])]
+
+
+def message_with_marks(text: str, factors: Sequence[Factor]) -> str:
+    """A message of the user as HTML: all of it escaped, the words that a factor rests on marked."""
+    return _render("message", parts=marked(text, factors))
+
+
+def ranges(figures: Sequence[Estimate]) -> list[tuple[Estimate, float, float, bool]]:
+    """Estimates with the place of their range on the axis that all of the same unit share.
+
+    Returns:
+        For each the estimate, start and end as shares of the axis, and whether the axis is logarithmic.
+    """
+    found = []
+    for figure in figures:
+        same = [other for other in figures if other.unit == figure.unit]
+        low, high = min(other.low for other in same), max(other.high for other in same)
+        log = low > 0 and high / low > WIDE
+        start, end = (
+            (math.log(each * 2 / low) / math.log(high * 2 / low) if log else each / (high or 1))
+            for each in (figure.low, figure.high)
+        )
+        found.append((figure, start, end, log))
+    return found
 
 
 def _event(judgement: Judgement) -> VerdictEvent:
@@ -198,7 +277,12 @@ def _difference(before: Advice | None, after: Judgement) -> str:
 
 def verdict_card(view: View) -> str:
     """The verdict, its probabilities, the method, the reasons and their sources."""
-    return _render("verdict", view=view, methods=METHODS)
+    return _render("verdict", view=view)
+
+
+def plan_card(view: View) -> str:
+    """How to carry the verdict out, what comes second and why, and the next steps."""
+    return _render("plan", counsel=view.counsel, method=view.verdict and view.verdict.method, kinds=STEPS)
 
 
 def question_card(view: View) -> str:
@@ -236,15 +320,22 @@ def batch_card(status: str, total: int, outcomes: Sequence[Outcome]) -> str:
     """How far a batch is, and its verdicts so far."""
     summary = summarise(outcomes)
     counts = [(verdict.label, count) for verdict, count in summary.verdicts.items()]
+    judged = [outcome.result for outcome in outcomes if outcome.result]
+    certainties = Counter(certainty(result["probabilities"], result["confidence"]) for result in judged)
     return _render(
         "batch",
         status=status,
         total=total,
         done=len(outcomes),
         counts=counts,
-        close=summary.close,
+        certainties=[(sure.value, certainties[sure]) for sure in Certainty],
         failed=summary.failed,
     )
+
+
+def comparison_card(name: str, other: str, found: "Comparison") -> str:
+    """Two runs side by side."""
+    return _render("comparison", run=name, other=other, found=found, most=MOST_CHANGES)
 
 
 def head_card(card: HeadCard | None) -> str:
@@ -264,9 +355,24 @@ def note(text: str) -> str:
     return _render("note", text=text)
 
 
-def facts_list(facts: Sequence[Fact]) -> str:
-    """Facts with their sources, in order."""
-    return _render("facts", facts=[Evidence.of(fact) for fact in facts])
+def topics_card(facts: int, documents: int, topics: Sequence[tuple[tuple[str, str], int]]) -> str:
+    """What the knowledge folder holds, by topic."""
+    return _render("topics", facts=facts, documents=documents, topics=topics)
+
+
+def facts_list(facts: Sequence[Fact], total: int | None = None) -> str:
+    """Facts with their sources, in order; how many there are in all where only some are shown."""
+    return _render("facts", facts=[Evidence.of(fact) for fact in facts], total=total or len(facts))
+
+
+def documents_card(documents: Sequence[OwnDocument]) -> str:
+    """The user's own documents."""
+    return _render("documents", documents=documents)
+
+
+def added_card(documents: Sequence[OwnDocument], skipped: Sequence[Skipped]) -> str:
+    """What came of adding documents."""
+    return _render("added", documents=documents, skipped=skipped)
 
 
 def _render(name: str, **values: object) -> str:
@@ -284,4 +390,7 @@ def _environment() -> Environment:
     )
     environment.filters["percent"] = percent
     environment.filters["span"] = span
+    environment.filters["ranges"] = ranges
+    environment.filters["lower_first"] = lambda text: text[:1].lower() + text[1:]
+    environment.filters["upper_first"] = lambda text: text[:1].upper() + text[1:]
     return environment

@@ -2,19 +2,25 @@
 
 import html
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from tunewise.advisor import Advisor
 from tunewise.conversation import Conversation
-from tunewise.errors import InputError, TunewiseError
+from tunewise.errors import Cancelled, InputError, TunewiseError
 from tunewise.render import markdown, percent, source_line
-from tunewise.schema import Advice, Answer, DoneEvent, Reason, TextEvent, VerdictEvent
+from tunewise.schema import Advice, Answer, DoneEvent, Event, Factor, FactorEvent, Reason, TextEvent, VerdictEvent
 from tunewise.turns import CancelToken
-from tunewise.ui.cards import View
+from tunewise.ui.cards import View, message_with_marks
+from tunewise.ui.pasted import excerpt, notice
 
 FORMAT = 1
+REDRAW = 0.1
+"""Seconds between two drawings of a text that grows."""
+STOPPED = "Stopped."
+INTERRUPTED = "This answer was interrupted. Ask again with the Retry button."
 NOT_OURS = "That file is not a conversation saved by Tunewise."
 
 
@@ -27,46 +33,80 @@ class Turn(TypedDict):
     """The advice or answer as JSON; None where it failed or is not there yet."""
     text: str
     """The reply as the chat shows it."""
+    read: NotRequired[str]
+    """What the model read of a message that is too long to be read whole."""
 
 
-def answer(advisor: Advisor, text: str, history: Sequence[Turn]) -> Iterator[tuple[Turn, View]]:
-    """The turn and the view after every event; the model stops when nobody reads on.
+def asked(text: str) -> Turn:
+    """A turn without its answer yet."""
+    return Turn(user=text.strip(), result=None, text="")
+
+
+def answer(advisor: Advisor, text: str, history: Sequence[Turn], cancel: CancelToken) -> Iterator[tuple[Turn, View]]:
+    """The turn and the view whenever there is something new to see; the model stops when nobody reads on.
 
     Args:
         advisor: Answers.
         text: What the user says.
         history: What was said before.
+        cancel: Stops the answer; what stands by then is kept.
     """
-    cancel = CancelToken()
     before = last_view(history)
-    turn, current = Turn(user=text.strip(), result=None, text=""), before
+    turn, current = asked(text), before
+    drawn = 0.0
     yield turn, current
     try:
         talk = conversation(advisor, history)
-        current = View(situation="\n".join(filter(None, [talk.situation, text.strip()])))
-        for event in talk.stream(text, cancel=cancel):
+        turn["read"] = read = excerpt(turn["user"])
+        current = View(situation="\n".join(filter(None, [talk.situation, read])))
+        for event in talk.stream(read, cancel=cancel):
             current = current.after(event)
-            if isinstance(event, DoneEvent):
-                done = isinstance(event.result, Advice)
-                turn = Turn(user=turn["user"], result=event.result.model_dump(mode="json"), text=spoken(event.result))
-                current = current if done else _with_figures(before, event.result)
-            elif isinstance(event, TextEvent) and current.verdict is None:
-                turn = Turn(user=turn["user"], result=None, text=turn["text"] + event.text)
-            elif current.verdict is not None:
-                turn = Turn(user=turn["user"], result=None, text=_lines(current.verdict, current.reasons))
-            yield turn, current
+            turn = _told(turn, event, current)
+            if isinstance(event, DoneEvent) and not isinstance(event.result, Advice):
+                current = _with_figures(before, event.result)
+            piece = isinstance(event, FactorEvent | TextEvent)
+            if not piece or (isinstance(event, TextEvent) and time.monotonic() - drawn > REDRAW):
+                yield turn, current
+                drawn = time.monotonic()
+    except Cancelled:
+        yield _unfinished(turn, "\n".join(filter(None, [turn["text"], STOPPED]))), current.rested()
     except TunewiseError as error:
-        yield Turn(user=turn["user"], result=None, text=str(error)), before
+        yield _unfinished(turn, str(error)), before
     finally:
         cancel.set()
+
+
+def _told(turn: Turn, event: Event, view: View) -> Turn:
+    """The turn once an event has arrived."""
+    if isinstance(event, DoneEvent):
+        told = _unfinished(turn, _with_notice(turn, spoken(event.result)))
+        told["result"] = event.result.model_dump(mode="json")
+        return told
+    if isinstance(event, TextEvent) and view.verdict is None:
+        return _unfinished(turn, turn["text"] + event.text)
+    if view.verdict is not None:
+        return _unfinished(turn, _with_notice(turn, _lines(view.verdict, view.reasons)))
+    return turn
+
+
+def _with_notice(turn: Turn, text: str) -> str:
+    return "\n\n".join(filter(None, [notice(turn["user"], _heard(turn)), text]))
+
+
+def _unfinished(turn: Turn, text: str) -> Turn:
+    return Turn(user=turn["user"], result=None, text=text, read=_heard(turn))
 
 
 def conversation(advisor: Advisor, history: Sequence[Turn]) -> Conversation:
     """A conversation that has heard the situations of these turns."""
     turns = [turn for turn in history if _kind(turn) == "advice"]
     return Conversation(
-        advisor, [turn["user"] for turn in turns], [Advice.model_validate(turn["result"]) for turn in turns]
+        advisor, [_heard(turn) for turn in turns], [Advice.model_validate(turn["result"]) for turn in turns]
     )
+
+
+def _heard(turn: Turn) -> str:
+    return turn.get("read", turn["user"])
 
 
 def last_view(history: Sequence[Turn]) -> View:
@@ -85,19 +125,26 @@ def _with_figures(view: View, result: Advice | Answer) -> View:
     return replace(view, figures=result.estimates) if result.estimates else view
 
 
-def messages(history: Sequence[Turn]) -> list[dict[str, str]]:
-    """The turns as the chat shows them: it reads HTML, so every sign of it is escaped."""
+def messages(history: Sequence[Turn], current: View) -> list[dict[str, str]]:
+    """The turns as the chat shows them: it reads HTML, so every sign of it is escaped.
+
+    Args:
+        history: The turns.
+        current: What is known of the last one; the words it rests on are marked as soon as it has a verdict.
+    """
     found = []
-    for turn in history:
-        found.append({"role": "user", "content": html.escape(turn["user"], quote=False)})
+    for place, turn in enumerate(history):
+        last = place == len(history) - 1
+        factors = current.factors if last and current.situation else _factors(turn)
+        found.append({"role": "user", "content": message_with_marks(turn["user"], factors)})
         if turn["text"]:
             found.append({"role": "assistant", "content": html.escape(turn["text"], quote=False)})
     return found
 
 
-def unescaped(text: str) -> str:
-    """A message as the user meant it, from the chat's copy of it."""
-    return html.unescape(text)
+def _factors(turn: Turn) -> Sequence[Factor]:
+    result = _result(turn) if _kind(turn) == "advice" else None
+    return result.factors if isinstance(result, Advice) else ()
 
 
 def place_of(index: int | Sequence[int]) -> int:
@@ -120,13 +167,18 @@ def checked(stored: object) -> list[Turn]:
         return []
     try:
         for turn in stored:
-            if not isinstance(turn["user"], str) or not isinstance(turn["text"], str):
+            if not all(isinstance(each, str) for each in (turn["user"], turn["text"], _heard(turn))):
                 return []
             if turn["result"] is not None:
                 _result(turn)
     except (ValueError, TypeError, KeyError, AttributeError):
         return []
     return list(stored)
+
+
+def resumed(history: Sequence[Turn]) -> list[Turn]:
+    """Turns as a reload finds them: one that was never answered says so."""
+    return [turn if turn["text"] else _unfinished(turn, INTERRUPTED) for turn in history]
 
 
 def as_json(history: Sequence[Turn]) -> str:

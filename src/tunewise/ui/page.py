@@ -1,20 +1,25 @@
 """The page: layout, events, and the state that each browser session has of its own."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import gradio as gr
-from gradio.events import api
 
 from tunewise.advisor import Advisor
+from tunewise.counsel import counsel
 from tunewise.errors import InputError, TunewiseError
 from tunewise.estimation import calculator as figures
-from tunewise.retrieval import Filter
-from tunewise.ui import batches, calculator, cards, history, reports
+from tunewise.reading import LARGEST
+from tunewise.render import decision_record
+from tunewise.ui import batches, calculator, cards, history, knowledge, reports
 from tunewise.ui.cards import View
+from tunewise.ui.endpoints import Endpoints
 from tunewise.ui.history import Turn
+from tunewise.ui.line import Line, Place
 
 STORAGE = "tunewise-conversation-1"
 INTRODUCTION = (
@@ -40,6 +45,26 @@ element.addEventListener('change', event => {
 });
 """
 """Buttons and selections of a card tell the page which factor shall have which level."""
+PLAIN = """() => {
+  const plain = html => new DOMParser().parseFromString(html, 'text/html').body.textContent;
+  let inChat = false;
+  document.addEventListener('click', event => { inChat = !!event.target.closest?.('#chat') }, true);
+  if (navigator.clipboard) {
+    const write = navigator.clipboard.writeText.bind(navigator.clipboard);
+    navigator.clipboard.writeText = text => write(inChat ? plain(text) : text);
+  }
+  new MutationObserver(() => {
+    for (const area of document.querySelectorAll('#chat textarea:not([data-plain])')) {
+      area.dataset.plain = '';
+      area.setAttribute('aria-label', 'Edit your message');
+      requestAnimationFrame(() => {
+        area.value = plain(area.value);
+        area.dispatchEvent(new Event('input', {bubbles: true}));
+      });
+    }
+  }).observe(document.body, {childList: true, subtree: true});
+}"""
+"""The chat copies and edits its HTML; a person gets the words alone."""
 SAVE = """text => {
   const link = document.createElement('a');
   link.href = URL.createObjectURL(new Blob([text], {type: 'text/plain'}));
@@ -48,8 +73,12 @@ SAVE = """text => {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }"""
 LARGEST_IMPORT = 5_000_000
-MODEL: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model", "show_progress": "hidden"}
-"""Questions wait in one line, first come, first served."""
+MODEL: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+"""Questions wait in a line of our own, see `Line`."""
+THREADS = 120
+"""Everyone who waits holds a thread while he looks at the line."""
+PATIENCE = 10.0
+"""Seconds in which a question that was stopped must have left the model."""
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 Result = TypeVar("Result")
 Update = list[Any]
@@ -64,6 +93,7 @@ class Page:
 
     def __init__(self, advisor: Advisor) -> None:
         self._advisor = advisor
+        self._line = Line()
         with gr.Blocks(title="Tunewise", analytics_enabled=False, fill_width=True) as self.blocks:
             gr.HTML(f"<header class='tw-top'><h1>Tunewise</h1><p>{INTRODUCTION}</p></header>")
             with gr.Tabs():
@@ -74,10 +104,10 @@ class Page:
                 with gr.Tab("Batch"):
                     batches.tab(advisor)
                 with gr.Tab("Knowledge"):
-                    self._knowledge_tab()
+                    knowledge.tab(advisor)
                 with gr.Tab("Evaluation"):
                     reports.tab(advisor)
-            self._endpoints()
+            Endpoints(advisor, self._turn).draw(self.blocks)
 
     # --- layout ---------------------------------------------------------------------------------
 
@@ -88,148 +118,113 @@ class Page:
                 chat = _chat()
                 message, send, stop = _composer()
                 question = gr.HTML("", elem_id="question", js_on_load=CLICKS)
-                new, save_markdown, save_json, open_json = _files()
+                new, save_markdown, save_json, save_record, open_json = _files()
             with gr.Column(scale=5, min_width=320):
                 verdict = gr.HTML(cards.verdict_card(View()), elem_id="verdict", js_on_load=CLICKS)
+                plan = gr.HTML("", elem_id="plan")
                 numbers = gr.HTML("", elem_id="figures")
                 sheet = gr.HTML("", elem_id="sheet", js_on_load=CLICKS)
-        panels = [verdict, question, numbers, sheet]
-        shown = [chat, turns, view, *panels]
-        asked = self._asking(chat, message, send, turns, shown)
-        stop.click(None, None, None, cancels=asked, **QUIET)
-        for panel in panels:
+        panels = [verdict, question, plan, numbers, sheet]
+        kept = gr.BrowserState([], storage_key=STORAGE, secret=STORAGE)
+        shown = [chat, turns, view, *panels, kept]
+        self._asking(chat, message, send, turns, shown)
+        stop.click(self._stop, None, None, **QUIET)
+        self.blocks.unload(self._stop)
+        for panel in (verdict, question, sheet):
             panel.select(
                 self._correct, [turns, view], [view, *panels], show_progress="hidden", api_visibility="private"
             )
-        chat.undo(self._undo, turns, shown, **QUIET)
-        new.click(self._clear, None, shown, cancels=asked, **QUIET)
-        chat.clear(self._clear, None, shown, cancels=asked, **QUIET)
-        kept = gr.BrowserState([], storage_key=STORAGE, secret=STORAGE)
-        turns.change(lambda stored: stored, turns, kept, **QUIET)
+        # Through the queue, as what was still on its way to the page must arrive before.
+        chat.undo(self._undo, turns, shown, **MODEL)
+        new.click(self._clear, None, shown, **MODEL)
+        chat.clear(self._clear, None, shown, **MODEL)
+        open_json.upload(self._open, open_json, shown, **MODEL)
         self.blocks.load(self._restore, kept, shown, **QUIET)
+        self.blocks.load(None, None, None, js=PLAIN)
         self._saving(save_markdown, history.as_markdown, "conversation.md", turns)
         self._saving(save_json, history.as_json, "conversation.json", turns)
-        open_json.upload(self._open, open_json, shown, **QUIET)
+        self._saving(save_record, _record, "decision-record.md", view)
 
     def _asking(
         self, chat: gr.Chatbot, message: gr.Textbox, send: gr.Button, turns: gr.State, shown: Sequence[Any]
-    ) -> list[Any]:
-        """Every way to put a question; what can be stopped."""
-        asked = []
+    ) -> None:
+        """Every way to put a question.
+
+        The page hands every question over and the line refuses a second one: with Gradio's default a
+        question that is put while another one ends is dropped without a word.
+        """
+        ways: dict[str, Any] = {**MODEL, "trigger_mode": "multiple"}
         for trigger in (message.submit, send.click):
-            asked.append(trigger(self._send, [message, turns], shown, api_visibility="private", **MODEL))
-            trigger(lambda: "", None, message, **QUIET)
-        asked.append(chat.retry(self._retry, turns, shown, api_visibility="private", **MODEL))
-        asked.append(chat.edit(self._edit, turns, shown, api_visibility="private", **MODEL))
-        asked.append(chat.example_select(self._example, turns, shown, api_visibility="private", **MODEL))
-        return asked
+            trigger(self._send, [message, turns], [*shown, message], **ways)
+        chat.retry(self._retry, turns, shown, **ways)
+        chat.edit(self._edit, turns, shown, **ways)
+        chat.example_select(self._example, turns, shown, **ways)
 
-    def _saving(self, button: gr.Button, write: Callable[[Sequence[Turn]], str], name: str, turns: gr.State) -> None:
-        """Let a button save the conversation; the browser makes the file, so none is left on the server."""
+    def _saving(self, button: gr.Button, write: Callable[..., str], name: str, source: gr.State) -> None:
+        """Let a button save a text; the browser makes the file, so none is left on the server."""
         text = gr.Textbox(visible="hidden", label=name)
-        button.click(write, turns, text, **QUIET).then(None, text, None, js=SAVE % name, **QUIET)
-
-    def _knowledge_tab(self) -> None:
-        knowledge = self._advisor.index.corpus
-        topics = sorted(
-            {("Your documents" if fact.kind == "own" else fact.title, fact.topic) for fact in knowledge.facts}
-        )
-        with gr.Row():
-            query = gr.Textbox(
-                label="Search the knowledge folder",
-                placeholder="how much data does LoRA need?",
-                scale=3,
-                elem_id="query",
-            )
-            topic = gr.Dropdown([("All topics", ""), *topics], value="", label="Topic", scale=1, elem_id="topic")
-        count = f"<p class='tw-soft'>{len(knowledge.facts)} facts in {len(knowledge.documents)} documents.</p>"
-        found = gr.HTML(count, elem_id="found")
-        for trigger in (query.submit, topic.change):
-            trigger(self._look, [query, topic], found, api_visibility="private")
-
-    def _endpoints(self) -> None:
-        """The same functions for programs: over HTTP, and as MCP tools."""
-        api(self.advise, api_name="advise", concurrency_limit=1, concurrency_id="model")
-        api(self.answer, api_name="answer", concurrency_limit=1, concurrency_id="model")
-        api(self.search, api_name="search")
-        api(self.estimate, api_name="estimate")
-
-    # --- for programs ---------------------------------------------------------------------------
-
-    def advise(self, situation: str) -> dict[str, Any]:
-        """Judge whether to train from scratch, fine-tune or use a model as it is.
-
-        Args:
-            situation: What goes in, what should come out, what data and means there are.
-        """
-        return _told(lambda: self._advisor.ask(situation).model_dump(mode="json"))
-
-    def answer(self, question: str) -> dict[str, Any]:
-        """Answer a question about training, fine-tuning and using models, with citations.
-
-        Args:
-            question: The question.
-        """
-        return _told(lambda: self._advisor.answer(question).model_dump(mode="json"))
-
-    def estimate(self, question: str) -> dict[str, Any]:
-        """Calculate memory, compute, tokens or cost from a question with quantities, by formulas with sources.
-
-        Args:
-            question: Such as "how much memory to fine-tune 13B with QLoRA?".
-        """
-
-        def work() -> dict[str, Any]:
-            found = figures.calculate(question)
-            if found is None:
-                raise InputError("No quantity to calculate with was found.", "Name the size of a model.")
-            return found.model_dump(mode="json", exclude={"read"})
-
-        return _told(work)
-
-    def search(self, query: str, count: int = 5) -> list[dict[str, Any]]:
-        """Find facts of the knowledge folder, with their sources.
-
-        Args:
-            query: A question, a topic or a situation.
-            count: Most facts to return.
-        """
-        return _told(lambda: [hit.model_dump(mode="json") for hit in self._advisor.search(query, int(count))])
+        button.click(write, source, text, **QUIET).success(None, text, None, js=SAVE % name, **QUIET)
 
     # --- events ---------------------------------------------------------------------------------
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """A program's turn in the line; it may ask several questions at once."""
+        with self._line.place(uuid4().hex) as place:
+            for _ in place.waiting():
+                pass
+            yield
+
     def _show(self, turns: Sequence[Turn], view: View) -> Update:
-        return [history.messages(turns), list(turns), view, *self._panels(view)]
+        return [history.messages(turns, view), list(turns), view, *self._panels(view), list(turns)]
 
     def _panels(self, view: View) -> Update:
         specs = self._advisor.library.factors
         return [
             cards.verdict_card(view),
             cards.question_card(view),
+            cards.plan_card(view),
             cards.figures_card(view),
             cards.sheet_card(view, specs),
         ]
 
-    def _respond(self, text: str, turns: Sequence[Turn]) -> Iterator[Update]:
-        for turn, view in history.answer(self._advisor, text, turns):
+    def _respond(self, text: str, turns: Sequence[Turn], session: str) -> Iterator[Update]:
+        with _errors_told(), self._line.place(session) as place:
+            kept: Any = [*turns, history.asked(text)]
+            for turn, view in self._answered(text, turns, place):
+                yield [*self._show([*turns, turn], view)[:-1], kept]
+                # The browser keeps the question and what became of it, not every word on the way.
+                kept = gr.skip()
             yield self._show([*turns, turn], view)
 
-    def _send(self, text: str, turns: list[Turn]) -> Iterator[Update]:
+    def _answered(self, text: str, turns: Sequence[Turn], place: Place) -> Iterator[tuple[Turn, View]]:
+        for ahead in place.waiting():
+            yield history.asked(text), View(status=_in_line(ahead))
+        yield from history.answer(self._advisor, text, turns, place.cancel)
+
+    def _send(self, text: str, turns: list[Turn], request: gr.Request) -> Iterator[Update]:
         if not text.strip():
             raise gr.Error("Describe your situation in a sentence or more.", duration=6, print_exception=False)
-        yield from self._respond(text, turns)
+        emptied: object = ""
+        for update in self._respond(text, turns, _session(request)):
+            yield [*update, emptied]
+            emptied = gr.skip()
 
-    def _example(self, turns: list[Turn], event: gr.SelectData) -> Iterator[Update]:
-        yield from self._respond(str(event.value["text"]), turns)
+    def _example(self, turns: list[Turn], event: gr.SelectData, request: gr.Request) -> Iterator[Update]:
+        yield from self._respond(str(event.value["text"]), turns, _session(request))
 
-    def _retry(self, turns: list[Turn], event: gr.RetryData) -> Iterator[Update]:
+    def _retry(self, turns: list[Turn], event: gr.RetryData, request: gr.Request) -> Iterator[Update]:
         place = history.place_of(event.index)
-        yield from self._respond(turns[place]["user"], turns[:place])
+        yield from self._respond(turns[place]["user"], turns[:place], _session(request))
 
-    def _edit(self, turns: list[Turn], event: gr.EditData) -> Iterator[Update]:
-        yield from self._respond(history.unescaped(str(event.value)), turns[: history.place_of(event.index)])
+    def _edit(self, turns: list[Turn], event: gr.EditData, request: gr.Request) -> Iterator[Update]:
+        yield from self._respond(str(event.value), turns[: history.place_of(event.index)], _session(request))
 
-    def _undo(self, turns: list[Turn], event: gr.UndoData) -> Update:
+    def _stop(self, request: gr.Request) -> None:
+        self._line.stop(_session(request))
+
+    def _undo(self, turns: list[Turn], event: gr.UndoData, request: gr.Request) -> Update:
+        self._line.stop(_session(request), PATIENCE)
         left = turns[: history.place_of(event.index)]
         return self._show(left, history.last_view(left))
 
@@ -241,16 +236,23 @@ class Page:
             for factor in view.factors:
                 if factor.corrected:
                     conversation.correct(factor.name, factor.level)
-            return view.corrected(conversation.correct(chosen["factor"], chosen["level"]))
+            judged = conversation.correct(chosen["factor"], chosen["level"])
+            levels = {factor.name: factor.level for factor in judged.factors}
+            advised = counsel(judged.verdict, levels, judged.situation, self._advisor.index.corpus.by_id)
+            return view.corrected(
+                judged, advised, figures.for_advice(judged.method, levels.get("input", ""), judged.situation)
+            )
 
         corrected = _told(decide)
         return [corrected, *self._panels(corrected)]
 
     def _restore(self, stored: object) -> Update:
-        turns = history.checked(stored)
+        turns = history.resumed(history.checked(stored))
         return self._show(turns, history.last_view(turns))
 
-    def _open(self, path: str) -> Update:
+    def _open(self, path: str, request: gr.Request) -> Update:
+        self._line.stop(_session(request), PATIENCE)
+
         def read() -> list[Turn]:
             if Path(path).stat().st_size > LARGEST_IMPORT:
                 raise InputError(history.NOT_OURS)
@@ -259,14 +261,9 @@ class Page:
         turns = _told(read)
         return self._show(turns, history.last_view(turns))
 
-    def _clear(self) -> Update:
+    def _clear(self, request: gr.Request) -> Update:
+        self._line.stop(_session(request), PATIENCE)
         return self._show([], View())
-
-    def _look(self, text: str, topic: str) -> str:
-        if text.strip():
-            only = Filter(topics=frozenset({topic})) if topic else None
-            return _told(lambda: cards.facts_list([hit.fact for hit in self._advisor.search(text, 10, only)]))
-        return cards.facts_list([fact for fact in self._advisor.index.corpus.facts if fact.topic == topic])
 
 
 def serve(advisor: Advisor, *, host: str, port: int | None, open_browser: bool, mcp: bool) -> None:
@@ -285,7 +282,8 @@ def serve(advisor: Advisor, *, host: str, port: int | None, open_browser: bool, 
         footer_links=["api"],
         theme=_theme(),
         css=files("tunewise.ui").joinpath("page.css").read_text(encoding="utf-8"),
-        max_file_size=LARGEST_IMPORT,
+        max_file_size=LARGEST,
+        max_threads=THREADS,
         prevent_thread_lock=True,
     )
     print(f"Tunewise is at {blocks.local_url} (Ctrl-C stops it).", flush=True)
@@ -293,13 +291,27 @@ def serve(advisor: Advisor, *, host: str, port: int | None, open_browser: bool, 
 
 
 def _theme() -> gr.themes.Base:
-    """System fonts only: nothing is fetched from elsewhere."""
+    """System fonts only: nothing is fetched from elsewhere. Gradio's own greys and blues are too pale to read."""
     return gr.themes.Base(
         primary_hue="blue",
         neutral_hue="slate",
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
         radius_size="md",
+    ).set(
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+        block_label_text_color="*neutral_600",
+        block_title_text_color="*neutral_600",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_800",
+        link_text_color="*primary_700",
+        link_text_color_dark="*primary_300",
+        color_accent="*primary_700",
     )
 
 
@@ -336,18 +348,42 @@ def _composer() -> tuple[gr.Textbox, gr.Button, gr.Button]:
     return message, send, stop
 
 
-def _files() -> tuple[gr.Button, gr.Button, gr.Button, gr.UploadButton]:
+def _files() -> tuple[gr.Button, gr.Button, gr.Button, gr.Button, gr.UploadButton]:
     with gr.Row(elem_classes="tw-files"):
         new = gr.Button("New conversation", size="sm", elem_id="new")
         save_markdown = gr.Button("Save as Markdown", size="sm", elem_id="save-markdown")
         save_json = gr.Button("Save as JSON", size="sm", elem_id="save-json")
+        save_record = gr.Button("Decision record", size="sm", elem_id="save-record")
         open_json = gr.UploadButton("Open JSON", size="sm", file_types=[".json"], elem_id="open-json")
-    return new, save_markdown, save_json, open_json
+    return new, save_markdown, save_json, save_record, open_json
+
+
+def _record(view: View) -> str:
+    if view.decided is None:
+        raise gr.Error(
+            "There is no verdict to record yet. Describe a situation first.", duration=6, print_exception=False
+        )
+    return decision_record(view.decided)
+
+
+def _session(request: gr.Request) -> str:
+    return str(request.session_hash or uuid4().hex)
+
+
+def _in_line(ahead: int) -> str:
+    before = "1 question is" if ahead == 1 else f"{ahead} questions are"
+    return f"Waiting for the model: {before} before yours"
+
+
+@contextmanager
+def _errors_told() -> Iterator[None]:
+    """An error of ours becomes a sentence on the page."""
+    try:
+        yield
+    except TunewiseError as error:
+        raise gr.Error(str(error), duration=8, print_exception=False) from None
 
 
 def _told(work: Callable[[], Result]) -> Result:
-    """Do something; an error of ours becomes a sentence on the page."""
-    try:
+    with _errors_told():
         return work()
-    except TunewiseError as error:
-        raise gr.Error(str(error), duration=8, print_exception=False) from None

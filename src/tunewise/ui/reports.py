@@ -32,7 +32,8 @@ def tab(advisor: Advisor) -> None:
     shown = gr.HTML(_report(names[0] if names else None), elem_id="report")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     run.change(_report, run, shown, **quiet)
-    other.change(_compare, [run, other], said, **quiet)
+    for choice in (run, other):
+        choice.change(_compare, [run, other], said, **quiet)
 
     def sample(count: float) -> Iterator[str]:
         yield from _sample(advisor, int(count))
@@ -60,25 +61,20 @@ def _compare(name: str | None, other: str | None) -> str:
     runs = _runs()
     if name not in runs or other not in runs:
         return ""
+    if name == other:
+        return cards.note("Choose another run than the one that is shown.")
     try:
-        from tunewise.evaluation import report
+        from tunewise.evaluation import comparison
         from tunewise.evaluation import runs as records
         from tunewise.evaluation import scenarios as labelled
 
-        labels = {item.id: item.verdict for item in labelled.read(sorted((FOLDER / "scenarios").glob("*.jsonl")))}
-        sides = [
-            {item.scenario: item.verdict is labels.get(item.scenario) for item in records.load_records(runs[each])}
-            for each in (name, other)
-        ]
-        shared = sorted(set(sides[0]) & set(sides[1]))
-        if not shared:
-            return cards.note("These two runs have no situation in common.")
-        sentence, _ = report.compare([sides[0][each] for each in shared], [sides[1][each] for each in shared])
+        labels = labelled.read(sorted((FOLDER / "scenarios").glob("*.jsonl")))
+        found = comparison.compare(records.load_records(runs[name]), runs[other], labels)
     except ModuleNotFoundError as error:
         return cards.note(f"This needs the library {error.name}: pip install 'tunewise[eval]'")
     except TunewiseError as error:
         return cards.note(str(error))
-    return cards.note(f"{name} against {other}: {sentence}")
+    return cards.comparison_card(name, other, found)
 
 
 def _sample(advisor: Advisor, count: int) -> Iterator[str]:
