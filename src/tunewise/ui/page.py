@@ -54,6 +54,8 @@ PLAIN = """() => {
     navigator.clipboard.writeText = text => write(inChat ? plain(text) : text);
   }
   new MutationObserver(() => {
+    for (const said of document.querySelectorAll('#chat [aria-label*="<mark"]'))
+      said.setAttribute('aria-label', plain(said.getAttribute('aria-label')));
     for (const area of document.querySelectorAll('#chat textarea:not([data-plain])')) {
       area.dataset.plain = '';
       area.setAttribute('aria-label', 'Edit your message');
@@ -119,11 +121,11 @@ class Page:
                 message, send, stop = _composer()
                 question = gr.HTML("", elem_id="question", js_on_load=CLICKS)
                 new, save_markdown, save_json, save_record, open_json = _files()
+                sheet = gr.HTML("", elem_id="sheet", js_on_load=CLICKS)
             with gr.Column(scale=5, min_width=320):
                 verdict = gr.HTML(cards.verdict_card(View()), elem_id="verdict", js_on_load=CLICKS)
                 plan = gr.HTML("", elem_id="plan")
                 numbers = gr.HTML("", elem_id="figures")
-                sheet = gr.HTML("", elem_id="sheet", js_on_load=CLICKS)
         panels = [verdict, question, plan, numbers, sheet]
         kept = gr.BrowserState([], storage_key=STORAGE, secret=STORAGE)
         shown = [chat, turns, view, *panels, kept]
@@ -350,11 +352,11 @@ def _composer() -> tuple[gr.Textbox, gr.Button, gr.Button]:
 
 def _files() -> tuple[gr.Button, gr.Button, gr.Button, gr.Button, gr.UploadButton]:
     with gr.Row(elem_classes="tw-files"):
-        new = gr.Button("New conversation", size="sm", elem_id="new")
-        save_markdown = gr.Button("Save as Markdown", size="sm", elem_id="save-markdown")
-        save_json = gr.Button("Save as JSON", size="sm", elem_id="save-json")
-        save_record = gr.Button("Decision record", size="sm", elem_id="save-record")
-        open_json = gr.UploadButton("Open JSON", size="sm", file_types=[".json"], elem_id="open-json")
+        new = gr.Button("New conversation", size="sm", min_width=100, elem_id="new")
+        save_markdown = gr.Button("Save as Markdown", size="sm", min_width=100, elem_id="save-markdown")
+        save_json = gr.Button("Save as JSON", size="sm", min_width=100, elem_id="save-json")
+        save_record = gr.Button("Decision record", size="sm", min_width=100, elem_id="save-record")
+        open_json = gr.UploadButton("Open JSON", size="sm", min_width=100, file_types=[".json"], elem_id="open-json")
     return new, save_markdown, save_json, save_record, open_json
 
 
