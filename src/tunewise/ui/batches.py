@@ -15,7 +15,8 @@ from tunewise.errors import TunewiseError
 from tunewise.ui import cards
 
 SHOWN = ("verdict", "confidence", "close_call", "method", "question", "error")
-WIDTHS: list[str | int] = ["240px", "130px", "90px", "80px", "130px", "220px", "140px"]
+HEADERS = ("Situation", "Verdict", "Sure", "Close call", "Method", "Worth asking", "Error")
+WIDTHS: list[str | int] = ["240px", "130px", "80px", "90px", "130px", "220px", "140px"]
 MOST_ROWS = 5000
 LONGEST = 160
 """Characters of a situation that the table shows."""
@@ -41,7 +42,7 @@ def tab(advisor: Advisor) -> None:
         with gr.Column(scale=6, min_width=320):
             status = gr.HTML(cards.batch_card("Nothing is running.", 0, []), elem_id="batch-status")
             result = gr.Dataframe(
-                headers=["situation", *SHOWN],
+                headers=list(HEADERS),
                 column_widths=WIDTHS,
                 interactive=False,
                 wrap=True,

@@ -54,6 +54,7 @@ PLAIN = """() => {
     navigator.clipboard.writeText = text => write(inChat ? plain(text) : text);
   }
   new MutationObserver(() => {
+    for (const table of document.querySelectorAll('.virtual-table-viewport:not([tabindex])')) table.tabIndex = 0;
     for (const said of document.querySelectorAll('#chat [aria-label*="<mark"]'))
       said.setAttribute('aria-label', plain(said.getAttribute('aria-label')));
     for (const area of document.querySelectorAll('#chat textarea:not([data-plain])')) {
