@@ -73,7 +73,7 @@ def measure(index: Index, split: str, *, ablations: bool = False) -> dict[str, A
     shipped = rows["shipped"]
     part = max(systems.PARTS, key=lambda name: sum(rows[name]["nDCG@10"]))
     wins, losses, chance = paired_test([bool(x) for x in shipped["hit@5"]], [bool(x) for x in rows[part]["hit@5"]])
-    voices = {query.voice.split("-")[0] for query in asked}
+    voices = {_manner(query) for query in asked}
     return {
         "queries": len(data.queries(split)),
         "with an answer in the folder": len(asked),
@@ -90,8 +90,7 @@ def measure(index: Index, split: str, *, ablations: bool = False) -> dict[str, A
             for name in COMPARED
         },
         "voices": {
-            voice: _summary(_only(shipped, [query.voice.split("-")[0] == voice for query in asked]))
-            for voice in sorted(voices)
+            voice: _summary(_only(shipped, [_manner(query) == voice for query in asked])) for voice in sorted(voices)
         },
     }
 
@@ -110,6 +109,11 @@ def _figures(
     found = {name: [measure(*pair) for pair in pairs] for name, measure in MEASURES.items()}
     found["unjudged"] = [sum(fact not in judged for fact in ranking) / 10 for ranking, judged in pairs]
     return found
+
+
+def _manner(query: Query) -> str:
+    """How it is asked, whoever asks."""
+    return "non-native" if query.voice == "non-native" else query.voice.split("-")[0]
 
 
 def _only(figures: Figures, wanted: Sequence[bool]) -> Figures:
