@@ -156,10 +156,10 @@ def test_an_answered_question_is_not_asked_again():
 def test_a_level_without_words_of_the_person_is_not_stated():
     inferred = a_sheet(**STATED)[5]
     assert inferred.name == "labels" and inferred.known
-    assert not outlook.stated(inferred)
-    assert outlook.stated(inferred.model_copy(update={"quote": "4,000 labelled X-rays"}))
-    assert outlook.stated(inferred.model_copy(update={"corrected": True}))
-    assert not outlook.stated(inferred.model_copy(update={"quote": "What is the best way to get a model"}))
+    assert not decision.stated(inferred)
+    assert decision.stated(inferred.model_copy(update={"quote": "4,000 labelled X-rays"}))
+    assert decision.stated(inferred.model_copy(update={"corrected": True}))
+    assert not decision.stated(inferred.model_copy(update={"quote": "What is the best way to get a model"}))
 
 
 def test_a_settled_question_is_not_asked_again():

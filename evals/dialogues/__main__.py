@@ -22,9 +22,8 @@ from rich.table import Table
 
 from tunewise import Advisor, Verdict
 from tunewise.conversation import Conversation
-from tunewise.decision import WORTH_ASKING
+from tunewise.decision import WORTH_ASKING, stated
 from tunewise.evaluation.metrics import interval, paired_test
-from tunewise.outlook import stated
 from tunewise.prompts import FactorSpec
 from tunewise.schema import Choice, Judgement, Question
 

@@ -111,7 +111,6 @@ class Conversation:
                     yield event.model_copy(update={"notes": (*_notes(account), *event.notes)})
                 case DoneEvent(result=Advice() as advice):
                     result = _told(advice, before, account)
-                    self._corrections = self._corrections if account.hypothetical else corrections
                     self._keep(account, result)
                     yield DoneEvent(result=result)
                 case _:
@@ -131,7 +130,6 @@ class Conversation:
         account, corrections = self._heard(text, before)
         found = self._advisor.judge(account.text, corrections=corrections, settled=self._answered(account))
         result = _told(found, before, account)
-        self._corrections = self._corrections if account.hypothetical else corrections
         self._keep(account, result)
         return result
 
@@ -217,7 +215,8 @@ class Conversation:
         if account.hypothetical:
             return
         self._account = account
-        self._corrections |= self._silent(account.unknown)
+        if result is not None:
+            self._corrections = {factor.name: factor.level for factor in result.factors if factor.corrected}
         if self.asked is not None:
             self._settled.add(self.asked.factor)
         self.asked = result.question if result else None

@@ -1,5 +1,6 @@
 """From what the model computed to a verdict: features, mixture, method, question. Pure."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -23,6 +24,10 @@ REPEATED = 2
 """Rank of a factor whose words carry another reason already: behind all that speak for the verdict."""
 EMBEDDING_WIDTH = 384
 """Length of a sentence embedding, the last of the features."""
+ASKING = re.compile(
+    r"^\W*(?:what|which|how|where|why|who|should|shall|must|can|could|may|do|does|did|is|are|would|will)\b", re.I
+)
+"""Words that ask for advice state no fact, whatever factor they seem to speak of."""
 WORTH_ASKING = ("task", "input", "gap", "labels", "base", "baseline", "change", "raw", "compute", "device")
 """Factors in the order in which an unstated one is asked for."""
 
@@ -170,6 +175,15 @@ def open_factor(verdict: Verdict, factors: Sequence[Factor], settled: Collection
         if not factor.known or factor.level == "vague" or (factor.name == "input" and factor.level == "other"):
             return name
     return "task" if verdict is Verdict.NEEDS_MORE_INFORMATION else None
+
+
+def stated(factor: Factor) -> bool:
+    """Whether the person's words settle a factor; a level that the model only infers does not count."""
+    if factor.corrected or factor.name == "task":
+        return True
+    if factor.name == "input":
+        return factor.level != "other"
+    return factor.known and factor.quote is not None and not ASKING.match(factor.quote)
 
 
 def method(verdict: Verdict, factors: Sequence[Factor], text: str = "") -> Method | None:

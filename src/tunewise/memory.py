@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from tunewise.decision import stated
 from tunewise.estimation import quantities
 from tunewise.estimation.numbers import Amount, amounts
 from tunewise.estimation.quantities import Kind, Quantity
 from tunewise.factors import split_clauses
 from tunewise.prompts import FactorSpec
-from tunewise.schema import Contradiction, Judgement, LevelChange, Question
+from tunewise.schema import Contradiction, Factor, Judgement, LevelChange, Question
 
 
 class Intent(StrEnum):
@@ -66,7 +67,7 @@ REPLY = re.compile(r"^\W*(?:yes|no|nope|yep|yeah|none|some|a few|about|around|ro
 SHORT = 12
 """Words up to which a message may be a bare answer, which is read together with its question."""
 BARE = 4
-"""Words up to which a message answers whatever was asked for."""
+"""Words up to which a message answers whatever was asked for, and says nothing without the question."""
 COUNTED = ("labels", "raw", "compute")
 """Factors of which there can be more: another figure adds to the first."""
 LONG_WORD = re.compile(r"[^\W\d_]{5,}")
@@ -165,8 +166,9 @@ class Account:
             plain = replace(plain, unknown=asked.factor, replies=True)
             return replace(plain, passages=(*self.passages, ""), intent=Intent.ADDITION)
         if asked is not None and answers(message, asked):
-            plain = replace(plain, replies=True)
-            return replace(plain, passages=(*self.passages, f"{asked.text} {message}"), intent=Intent.ADDITION)
+            bare = len(message.split()) <= BARE or REPLY.match(message)
+            passage = f"{asked.text} {message}" if bare else message
+            return replace(plain, passages=(*self.passages, passage), replies=True, intent=Intent.ADDITION)
         return _heard(plain, message)
 
     def without(self, outdated: Sequence[Contradiction]) -> "Account":
@@ -261,7 +263,7 @@ def cued(message: str, specs: Sequence[FactorSpec]) -> dict[str, int]:
 def touched(before: Judgement, account: Account, specs: Sequence[FactorSpec]) -> tuple[str, ...]:
     """Factors that older words settle and that the last message seems to speak of, the likeliest first."""
     cues = cued(account.said[-1], specs)
-    found = [factor.name for factor in before.factors if factor.quote and cues[factor.name]]
+    found = [factor.name for factor in before.factors if _settled(factor) and cues[factor.name]]
     return tuple(sorted(found, key=lambda name: -cues[name]))
 
 
@@ -286,7 +288,7 @@ def opposed(
     certain, likely = [], {}
     for older in before.factors:
         new, words = newer[older.name], older.quote
-        other = words is not None and new.level != older.level and older.name != "task"
+        other = _settled(older) and new.level != older.level
         if not other or words is None or not _stands(account, words) or (more and older.name in COUNTED):
             continue
         said = new.quote if new.quote and new.quote in message else message
@@ -436,6 +438,10 @@ def _tidied(text: str) -> str:
 def _step(labels: float) -> str:
     """The level of a number of labels, as prompts/factors.toml defines them."""
     return next(level for limit, level in LABEL_STEPS if labels < limit)
+
+
+def _settled(factor: Factor) -> bool:
+    return factor.name != "task" and factor.quote is not None and stated(factor)
 
 
 def _stands(account: Account, words: str) -> bool:

@@ -4,7 +4,6 @@ The decision head gives the log-odds of a situation; a second read-out, fitted o
 says how they move when a factor takes another level. So a verdict is decided anew in microseconds.
 """
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,10 +20,6 @@ UNIFORM = 0.6
 """Weight of 'any level may be' beside what the model expects of a factor that was not stated."""
 LEAST_GAIN = 0.01
 """Information, in nats, below which a question is not worth a person's time."""
-ASKING = re.compile(
-    r"^\W*(?:what|which|how|where|why|who|should|shall|must|can|could|may|do|does|did|is|are|would|will)\b", re.I
-)
-"""Words that ask for advice state no fact, whatever factor they seem to speak of."""
 GIVEN = ("task", "input")
 """Factors that make the project what it is: with another level it would be another project."""
 SCALES = ("labels", "raw", "compute", "device")
@@ -177,10 +172,10 @@ def best_question(
         settled: Factors that were asked about before.
     """
     now = decision.verdict_of(decider.probabilities())
-    decider = replace(decider, log_odds=decider.log_odds / (2 - sum(map(stated, factors)) / len(factors)))
+    decider = replace(decider, log_odds=decider.log_odds / (2 - sum(map(decision.stated, factors)) / len(factors)))
     best: tuple[float, Question] | None = None
     for spec, factor in zip(decider.specs, factors, strict=True):
-        if stated(factor) or spec.name in settled:
+        if decision.stated(factor) or spec.name in settled:
             continue
         gain, turns = _gain(decider, spec, expected[spec.name], now)
         worth = gain >= LEAST_GAIN and (turns or now is Verdict.NEEDS_MORE_INFORMATION)
@@ -188,15 +183,6 @@ def best_question(
             choices = tuple(Choice(level=x.name, meaning=x.meaning) for x in spec.levels if x != spec.silent)
             best = (gain, Question(factor=spec.name, text=spec.ask, choices=choices, gain=gain))
     return best[1] if best else None
-
-
-def stated(factor: Factor) -> bool:
-    """Whether the person's words settle a factor; a level that the model only infers does not count."""
-    if factor.corrected or factor.name == "task":
-        return True
-    if factor.name == "input":
-        return factor.level != "other"
-    return factor.known and factor.quote is not None and not ASKING.match(factor.quote)
 
 
 def _gain(decider: Decider, spec: FactorSpec, expected: Sequence[float], now: Verdict) -> tuple[float, bool]:

@@ -1,0 +1,90 @@
+"""Conversations with the real model: corrections, what-ifs, contradictions, and the question worth asking."""
+
+import pytest
+
+from tunewise import Advice, Answer, Conversation, Verdict, render
+
+XRAYS = "We have 4,000 labelled chest X-rays and two A100s. Radiologists want triage of pneumothorax."
+
+
+@pytest.fixture(scope="module")
+def talk(advisor):
+    conversation = advisor.conversation()
+    return conversation, [
+        conversation.send(XRAYS),
+        conversation.send("What does LoRA change in a model?"),
+        conversation.send("actually it's 40, not 4,000"),
+        conversation.send("and if we had 500,000 labelled X-rays?"),
+        conversation.send("Thanks, that helps!"),
+    ]
+
+
+def level(result, name):
+    return next(factor.level for factor in result.factors if factor.name == name)
+
+
+def test_the_sheet_follows_the_newest_statement_and_says_what_changed(talk):
+    first, corrected = talk[1][0], talk[1][2]
+    assert isinstance(corrected, Advice)
+    assert (level(first, "labels"), level(corrected, "labels")) == ("thousands", "dozens")
+    change = next(change for change in corrected.changes if change.factor == "labels")
+    assert (change.before, change.after) == ("thousands", "dozens")
+    assert corrected.contradictions and "4,000" in corrected.contradictions[0].text
+    assert corrected.contradictions[0].text in corrected.notes
+    assert corrected.previous is first.verdict and corrected.previous_confidence == first.confidence
+    assert "What changed" in render.markdown(corrected)
+
+
+def test_a_what_if_does_not_overwrite_the_facts(talk):
+    conversation, results = talk
+    supposed = results[3]
+    assert isinstance(supposed, Advice) and supposed.hypothetical and not supposed.contradictions
+    assert level(supposed, "labels") == "huge"
+    assert level(conversation.standing, "labels") == "dozens"
+    assert "500,000" not in conversation.situation
+
+
+def test_quotations_stay_verbatim(talk):
+    for result in talk[1]:
+        if isinstance(result, Advice):
+            assert Advice.model_validate_json(result.model_dump_json()) == result
+            assert all(factor.quote is None or factor.quote in result.situation for factor in result.factors)
+
+
+def test_courtesy_is_answered_in_kind(talk):
+    assert isinstance(talk[1][4], Answer) and talk[1][4].text.startswith("You are welcome")
+
+
+def test_a_conversation_taken_up_again_stands_where_it_stood(talk, advisor):
+    turns = [result.situation.split("\n")[-1] for result in (talk[1][0], talk[1][2], talk[1][3])]
+    again = Conversation(advisor, turns, [talk[1][0], talk[1][2], talk[1][3]])
+    ours, theirs = talk[0].standing, again.standing
+    assert ours and theirs and theirs == ours.model_copy(update={"timings": theirs.timings})
+
+
+def test_older_words_that_are_contradicted_are_left_out(advisor):
+    talk = advisor.conversation()
+    talk.judge("Calls are to be transcribed, the recordings may be sent to any vendor. 200 hours are transcribed.")
+    found = talk.judge("Legal says the recordings must never leave our own machines.")
+    assert level(found, "privacy") == "private"
+    assert found.contradictions and found.contradictions[0].factor == "privacy"
+
+
+def test_a_question_is_asked_once_and_never_about_what_was_said(advisor):
+    talk = advisor.conversation()
+    found = talk.judge("Our law firm wants clauses found in contracts; 3,000 contracts are annotated.")
+    asked: list[str] = []
+    while found.question is not None and len(asked) < 6:
+        asked.append(found.question.factor)
+        assert found.question.factor not in ("task", "input", "labels") and len(found.question.choices) >= 2
+        found = talk.judge("I don't know.")
+    assert asked and len(set(asked)) == len(asked)
+
+
+def test_nothing_is_asked_where_nothing_would_change_the_verdict(advisor):
+    found = advisor.judge(
+        "We have 12 million card payments with 40 numeric columns and a fraud flag, in our own data centre, and want "
+        "the chance of fraud for each new payment. No pre-trained model exists for our columns, the facts are stable, "
+        "and we have one server without GPUs. It is for our product, and no data may leave the bank."
+    )
+    assert found.verdict is Verdict.TRAIN_FROM_SCRATCH and found.question is None
