@@ -1,14 +1,15 @@
 """Play the conversations with the real model: does the sheet follow the newest statement?
 
-    python -m evals.conversations [--split dev|test|all] [--write FILE] [--verbose]
+    python -m evals.conversations [--split dev|test|all] [--minutes M] [--write FILE] [--verbose]
 
 Each conversation names the level that a factor should have after the last turn, and whether a contradiction
-with an older statement has to be pointed out.
+with an older statement has to be pointed out. An interrupted run goes on where it stopped.
 """
 
 import argparse
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -22,6 +23,7 @@ from tunewise.conversation import Conversation
 from tunewise.evaluation.metrics import interval
 
 HERE = Path(__file__).parent
+RECORDS = HERE.parent / "runs" / "conversations.jsonl"
 Kind = Literal["correction", "addition", "what_if", "contradiction", "small_talk"]
 
 
@@ -43,6 +45,8 @@ class Outcome(BaseModel):
     """What came of a conversation."""
 
     conversation: str
+    head: str | None
+    """Hash of the decision head; a record of another one is played again."""
     kind: Kind
     level: str
     right: bool
@@ -74,6 +78,7 @@ def play(advisor: Advisor, item: Turns) -> Outcome:
     level = next(factor.level for factor in found.factors if factor.name == item.factor)
     return Outcome(
         conversation=item.id,
+        head=advisor.heads.digest if advisor.heads else None,
         kind=item.kind,
         level=level,
         right=level == item.level,
@@ -82,6 +87,24 @@ def play(advisor: Advisor, item: Turns) -> Outcome:
         supposed=any(kinds) == (item.kind == "what_if"),
         said=said,
     )
+
+
+def run(advisor: Advisor, items: Sequence[Turns], records: Path, minutes: float) -> Iterator[Outcome]:
+    """Play what was not played yet, for at most so many minutes; hands out old and new outcomes."""
+    head = advisor.heads.digest if advisor.heads else None
+    lines = records.read_text(encoding="utf-8").splitlines() if records.exists() else []
+    done = {old.conversation: old for old in map(Outcome.model_validate_json, lines) if old.head == head}
+    end = time.monotonic() + 60 * minutes
+    records.parent.mkdir(parents=True, exist_ok=True)
+    with records.open("a", encoding="utf-8") as file:
+        for item in track(items, "Conversations", console=Console(stderr=True)):
+            outcome = done.get(item.id)
+            if outcome is None and time.monotonic() < end:
+                outcome = play(advisor, item)
+                file.write(outcome.model_dump_json() + "\n")
+                file.flush()
+            if outcome is not None:
+                yield outcome
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, dict[str, list[float]]]:
@@ -108,6 +131,8 @@ def main() -> None:
     """Read the arguments, play, and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m evals.conversations", description="Play the conversations.")
     parser.add_argument("--split", choices=["dev", "test", "all"], default="all")
+    parser.add_argument("--minutes", type=float, default=1e6, help="stop after so many minutes; a later run goes on")
+    parser.add_argument("--out", type=Path, default=RECORDS)
     parser.add_argument("--write", type=Path, help="also write the figures to this file")
     parser.add_argument("--verbose", action="store_true", help="show every conversation that went wrong")
     chosen = parser.parse_args()
@@ -115,7 +140,7 @@ def main() -> None:
     items = [item for item in map(Turns.model_validate_json, lines) if chosen.split in (item.split, "all")]
     advisor = Advisor(offline=True)
     advisor.load()
-    outcomes = [play(advisor, item) for item in track(items, "Conversations", console=Console(stderr=True))]
+    outcomes = list(run(advisor, items, chosen.out, chosen.minutes))
     advisor.close()
     found = summary(outcomes)
     table = Table("kind", "n", "level right", "contradiction heeded", "what-if told apart")
