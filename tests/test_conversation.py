@@ -64,10 +64,14 @@ def test_a_conversation_taken_up_again_stands_where_it_stood(talk, advisor):
 
 def test_older_words_that_are_contradicted_are_left_out(advisor):
     talk = advisor.conversation()
-    talk.judge("Calls are to be transcribed, the recordings may be sent to any vendor. 200 hours are transcribed.")
-    found = talk.judge("Legal says the recordings must never leave our own machines.")
-    assert level(found, "privacy") == "private"
-    assert found.contradictions and found.contradictions[0].factor == "privacy"
+    talk.judge(
+        "Discharge letters are to be summarised for family doctors. No letter may leave our own machines. "
+        "We have 2,000 pairs of letter and summary."
+    )
+    found = talk.judge("I asked legal: the letters may go to an outside vendor after all, there is a contract.")
+    assert level(found, "privacy") == "open"
+    assert [told.factor for told in found.contradictions] == ["privacy"]
+    assert "No letter may leave our own machines" in found.contradictions[0].text
 
 
 def test_a_question_is_asked_once_and_never_about_what_was_said(advisor):
