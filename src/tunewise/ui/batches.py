@@ -17,6 +17,7 @@ from tunewise.ui import cards
 SHOWN = ("verdict", "confidence", "close_call", "method", "question", "error")
 HEADERS = ("Situation", "Verdict", "Sure", "Close call", "Method", "Worth asking", "Error")
 WIDTHS: list[str | int] = ["240px", "130px", "80px", "90px", "130px", "220px", "140px"]
+EMPTY = "Upload a table with one situation a row; its verdicts, charts and a download then stand here."
 MOST_ROWS = 5000
 LONGEST = 160
 """Characters of a situation that the table shows."""
@@ -40,13 +41,14 @@ def tab(advisor: Advisor) -> None:
                 stop = gr.Button("Stop", elem_id="batch-stop")
             download = gr.DownloadButton("Download the result", interactive=False, elem_id="batch-download")
         with gr.Column(scale=6, min_width=320):
-            status = gr.HTML(cards.batch_card("Nothing is running.", 0, []), elem_id="batch-status")
+            status = gr.HTML(cards.batch_card(EMPTY, 0, []), elem_id="batch-status")
             result = gr.Dataframe(
                 headers=list(HEADERS),
                 column_widths=WIDTHS,
                 interactive=False,
                 wrap=True,
                 label="Result",
+                visible=False,
                 elem_id="batch-result",
             )
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -69,7 +71,7 @@ def tab(advisor: Advisor) -> None:
 def _columns(path: str | None) -> Update:
     """The columns of an uploaded table, with the likeliest chosen."""
     if path is None:
-        return gr.Dropdown(choices=[], value=None), cards.batch_card("Nothing is running.", 0, [])
+        return gr.Dropdown(choices=[], value=None), cards.batch_card(EMPTY, 0, [])
     try:
         table = batching.read_table(Path(path), limit=MOST_ROWS)
     except TunewiseError as error:
@@ -103,8 +105,8 @@ def _judge(advisor: Advisor, path: str | None, column: str | None) -> Iterator[U
             outcomes.append(outcome)
             if time.perf_counter() - drawn > REDRAW:
                 drawn = time.perf_counter()
-                yield _status(table, outcomes, drawn - began), _cells(table, outcomes), gr.skip()
-        yield _status(table, outcomes, 0), _cells(table, outcomes), gr.DownloadButton(value=str(out), interactive=True)
+                yield _status(table, outcomes, drawn - began), _shown(table, outcomes), gr.skip()
+        yield _status(table, outcomes, 0), _shown(table, outcomes), gr.DownloadButton(value=str(out), interactive=True)
     except TunewiseError as error:
         raise gr.Error(str(error), duration=10, print_exception=False) from None
 
@@ -118,6 +120,10 @@ def _status(table: Table, outcomes: list[Outcome], seconds: float) -> str:
 
 def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def _shown(table: Table, outcomes: list[Outcome]) -> gr.Dataframe:
+    return gr.Dataframe(value=_cells(table, outcomes), visible=True)
 
 
 def _cells(table: Table, outcomes: list[Outcome]) -> list[list[Any]]:

@@ -27,7 +27,7 @@ def tab() -> None:
         with gr.Column(scale=4, min_width=320):
             words = gr.Textbox(
                 label="Ask in words",
-                placeholder="How much memory to fine-tune 13B with QLoRA?",
+                placeholder="Memory to fine-tune 13B with QLoRA?",
                 elem_id="estimate-words",
             )
             size = gr.Dropdown(list(SIZES), value="8B", allow_custom_value=True, label="Parameters", elem_id="size")

@@ -338,7 +338,7 @@ def _composer() -> tuple[gr.Textbox, gr.Button, gr.Button]:
         message = gr.Textbox(
             label="Your message",
             show_label=False,
-            placeholder="What goes in, what should come out, what data do you have?",
+            placeholder="Describe your situation, or ask",
             lines=1,
             max_lines=8,
             autofocus=True,
