@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("situation")
     parser.add_argument("--url", default="http://127.0.0.1:7860", help="address that 'tunewise ui' printed")
     arguments = parser.parse_args()
-    client = Client(arguments.url, verbose=False)
+    client = Client(arguments.url, verbose=False, analytics_enabled=False)
     advice = Advice.model_validate(client.predict(arguments.situation, api_name="/advise"))
     print(f"{advice.verdict.label} ({advice.confidence:.0%})")
     for number, reason in enumerate(advice.reasons, start=1):

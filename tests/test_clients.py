@@ -43,7 +43,7 @@ def test_endpoints_tell_the_types_of_their_results(server):
 
 def test_an_error_reaches_a_program_as_a_sentence(server):
     gradio_client = pytest.importorskip("gradio_client")
-    client = gradio_client.Client(server.url, verbose=False)
+    client = gradio_client.Client(server.url, verbose=False, analytics_enabled=False)
     with pytest.raises(Exception, match="The message is empty"):
         client.predict(" ", api_name="/advise")
     assert client.predict("How much memory to fine-tune 13B with QLoRA?", api_name="/estimate")["estimates"]

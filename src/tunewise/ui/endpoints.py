@@ -1,5 +1,6 @@
 """The same functions for programs: over HTTP, and as MCP tools."""
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import wraps
@@ -116,3 +117,16 @@ def _open(schema: Any) -> Any:
     if isinstance(schema, dict):
         return {key: _open(value) for key, value in schema.items() if (key, value) != ("additionalProperties", False)}
     return [_open(value) for value in schema] if isinstance(schema, list) else schema
+
+
+def speak_json(blocks: gr.Blocks) -> None:
+    """Let the MCP server of a page tell results as JSON; Gradio's own tells them as Python writes them."""
+    server = blocks.mcp_server_obj
+    if server is None:
+        return
+
+    def told(data: Sequence[Any], root_url: str) -> list[Any]:
+        texts = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in data]
+        return [server.types.TextContent(type="text", text=text) for text in texts]
+
+    server.postprocess_output_data = told  # type: ignore[method-assign]  # Gradio has no other way to say it.

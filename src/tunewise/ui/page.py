@@ -17,7 +17,7 @@ from tunewise.reading import LARGEST
 from tunewise.render import decision_record
 from tunewise.ui import batches, calculator, cards, history, knowledge, reports
 from tunewise.ui.cards import View
-from tunewise.ui.endpoints import Endpoints
+from tunewise.ui.endpoints import Endpoints, speak_json
 from tunewise.ui.history import Turn
 from tunewise.ui.line import Line, Place
 
@@ -289,6 +289,7 @@ def serve(advisor: Advisor, *, host: str, port: int | None, open_browser: bool, 
         max_threads=THREADS,
         prevent_thread_lock=True,
     )
+    speak_json(blocks)
     print(f"Tunewise is at {blocks.local_url} (Ctrl-C stops it).", flush=True)
     blocks.block_thread()
 
