@@ -61,19 +61,24 @@ def is_foreign(url):
 
 
 def ask(page, text, *, wait=True):
+    said = page.locator("#chat [data-testid=user]").count()
     page.locator("#message textarea").fill(text)
     page.locator("#send").click()
     if wait:
-        page.locator("#chat .bot").last.wait_for(timeout=90 * SECOND)
+        page.wait_for_function(
+            "said => document.querySelectorAll('#chat [data-testid=user]').length > said",
+            arg=said,
+            timeout=30 * SECOND,
+        )
         finished(page)
 
 
 def finished(page, timeout=90):
-    """Wait until the answer stands: its sheet has lines and no reason is a draft."""
-    page.locator("#sheet select").first.wait_for(timeout=timeout * SECOND)
+    """Wait until the answer stands: nothing is a draft, and the sheet can be corrected."""
     page.wait_for_function(
-        "() => document.querySelectorAll('#verdict .tw-reasons > li').length >= 3"
-        " && !document.querySelector('#verdict .tw-draft') && !document.querySelector('#verdict .tw-busy')",
+        "() => { const count = role => document.querySelectorAll(`#chat [data-testid=${role}]`).length;"
+        " return count('bot') >= count('user') && document.querySelector('#sheet select:enabled')"
+        " && !document.querySelector('#verdict .tw-draft, #verdict .tw-busy') }",
         timeout=timeout * SECOND,
     )
 

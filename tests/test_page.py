@@ -204,7 +204,7 @@ def test_method_runner_up_and_plan_are_shown_and_the_record_is_saved(page, tmp_p
     assert plan.locator(".tw-step-stop").count() == 1 and plan.locator(".tw-step-fallback").count() == 1
     rule = plan.locator("details").first
     rule.locator("summary").click()
-    assert rule.locator("blockquote").is_visible()
+    assert rule.locator("blockquote").first.is_visible()
     page.locator("#tw-labels").select_option("none")
     page.locator("#verdict .tw-changed").wait_for(timeout=10 * SECOND)
     with page.expect_download(timeout=20 * SECOND) as download:
