@@ -12,9 +12,10 @@ from tunewise import batching
 from tunewise.advisor import Advisor
 from tunewise.batching import Job, Outcome, Table
 from tunewise.errors import TunewiseError
+from tunewise.render import percent
+from tunewise.schema import LABELS, METHOD_LABELS, Method, Verdict
 from tunewise.ui import cards
 
-SHOWN = ("verdict", "confidence", "close_call", "method", "question", "error")
 HEADERS = ("Situation", "Verdict", "Sure", "Close call", "Method", "Worth asking", "Error")
 WIDTHS: list[str | int] = ["240px", "130px", "80px", "90px", "130px", "220px", "140px"]
 EMPTY = "Upload a table with one situation a row; its verdicts, charts and a download then stand here."
@@ -127,10 +128,22 @@ def _shown(table: Table, outcomes: list[Outcome]) -> gr.Dataframe:
 
 
 def _cells(table: Table, outcomes: list[Outcome]) -> list[list[Any]]:
+    """The rows as a person reads them; the download has the words of the field."""
     cells = []
     for outcome in outcomes:
         flat: Mapping[str, Any] = batching.flat(outcome)
         text = table.text(outcome.row)
         cut = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-        cells.append([cut, *(flat[name] for name in SHOWN)])
+        result = outcome.result or {}
+        cells.append(
+            [
+                cut,
+                LABELS[Verdict(result["verdict"])] if result else "",
+                percent(result["confidence"]) if result else "",
+                "yes" if result and batching.is_close(outcome) else "",
+                METHOD_LABELS[Method(result["method"])] if result.get("method") else "",
+                flat["question"],
+                flat["error"],
+            ]
+        )
     return cells

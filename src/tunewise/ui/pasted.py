@@ -40,7 +40,8 @@ def excerpt(text: str) -> str:
     kept: set[int] = set()
     room = READ
     for place in sorted(range(len(passages)), key=lambda place: -scores[place]):
-        if len(passages[place]) <= room:
+        # What says nothing of a project only hides what does.
+        if scores[place] > 0 and len(passages[place]) <= room:
             kept.add(place)
             room -= len(passages[place])
     return "\n".join(passages[place] for place in sorted(kept))
