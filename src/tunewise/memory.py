@@ -204,7 +204,7 @@ def figures(text: str) -> list[Figure]:
     taken = [(figure.start, figure.start + len(figure.text)) for figure in read]
     for amount in found:
         inside = any(start < amount.end and amount.first < end for start, end in taken)
-        if not inside and text[amount.first].isdigit() and text[amount.end : amount.end + 1] != "%":
+        if not inside and text[amount.first].isdigit() and not text[amount.end :].lstrip().startswith("%"):
             read.append(_loose(text, amount))
     return sorted(read, key=lambda figure: figure.start)
 
