@@ -354,9 +354,9 @@ def _composer() -> tuple[gr.Textbox, gr.Button, gr.Button]:
 
 def _files() -> tuple[gr.Button, gr.Button, gr.Button, gr.Button, gr.UploadButton]:
     with gr.Row(elem_classes="tw-files"):
-        new = gr.Button("New conversation", size="sm", min_width=100, elem_id="new")
-        save_markdown = gr.Button("Save as Markdown", size="sm", min_width=100, elem_id="save-markdown")
-        save_json = gr.Button("Save as JSON", size="sm", min_width=100, elem_id="save-json")
+        new = gr.Button("New", size="sm", min_width=100, elem_id="new")
+        save_markdown = gr.Button("Save Markdown", size="sm", min_width=100, elem_id="save-markdown")
+        save_json = gr.Button("Save JSON", size="sm", min_width=100, elem_id="save-json")
         save_record = gr.Button("Decision record", size="sm", min_width=100, elem_id="save-record")
         open_json = gr.UploadButton("Open JSON", size="sm", min_width=100, file_types=[".json"], elem_id="open-json")
     return new, save_markdown, save_json, save_record, open_json
