@@ -42,3 +42,20 @@ def test_a_missing_folder_says_what_to_do(tmp_path):
     with pytest.raises(CorpusError) as caught:
         corpus.load(tmp_path / "absent")
     assert "TUNEWISE_KNOWLEDGE" in caught.value.remedy
+
+
+def test_questions_of_a_fact_belong_to_the_folder(tmp_path):
+    (tmp_path / "t.md").write_text(f"{HEADER}- **F1** A fact.\n{SOURCE}")
+    before = corpus.load(tmp_path)
+    (tmp_path / corpus.QUESTIONS).write_text('{"id": "F1", "questions": ["what is so", "is it?"]}\n')
+    after = corpus.load(tmp_path)
+    assert after.questions == {"F1": ("what is so", "is it?")}
+    assert before.digest != after.digest
+
+
+@pytest.mark.parametrize("line", ['{"id": "F2", "questions": ["x"]}', '{"id": "F1"}', "no json", "\xff"])
+def test_questions_that_cannot_be_read_are_named(tmp_path, line):
+    (tmp_path / "t.md").write_text(f"{HEADER}- **F1** A fact.\n{SOURCE}")
+    (tmp_path / corpus.QUESTIONS).write_bytes(line.encode("latin-1") + b"\n")
+    with pytest.raises(CorpusError, match=r"questions\.jsonl"):
+        corpus.load(tmp_path)

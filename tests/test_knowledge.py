@@ -31,6 +31,14 @@ def test_nothing_in_the_folder_is_left_to_mend(findings):
     assert not findings, "\n".join(map(str, findings))
 
 
+def test_nearly_every_fact_is_asked_for(knowledge):
+    asked = [fact for fact in knowledge.facts if len(knowledge.questions.get(fact.id, ())) >= 3]
+    assert len(asked) >= 0.95 * len(knowledge.facts)
+    every = [question for questions in knowledge.questions.values() for question in questions]
+    assert len(set(every)) > 0.99 * len(every)
+    assert max(len(question.split()) for question in every) <= 60
+
+
 def test_the_folder_is_as_large_as_promised(knowledge):
     kinds = [document.header["kind"] for document in knowledge.documents]
     assert kinds.count("topic") >= 30

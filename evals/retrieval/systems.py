@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.retrieval.data import Query
-from tunewise.ranking import Weights, evidence, query_terms, scores, terms
+from tunewise.ranking import UNASKED, Weights, evidence, query_terms, scores, terms
 from tunewise.retrieval import CANDIDATES, Index, best
 
 DEPTH = 10
@@ -25,6 +25,8 @@ class Asked:
 
     cosines: Floats
     lexical: Floats
+    wanted: Floats
+    """Best cosine of each fact's questions."""
 
 
 Ranker = Callable[[Index, Asked], list[int]]
@@ -43,7 +45,11 @@ def ask(index: Index, asked: Sequence[Query], *, mend: bool = True) -> list[Aske
     vectors = [index._embedder.encode([text])[0] for text in texts]
     lexical = [index._lexical_scores(text) for text in texts]
     return [
-        Asked((index.vectors @ vector).astype(np.float64), words.astype(np.float64))
+        Asked(
+            (index.vectors @ vector).astype(np.float64),
+            words.astype(np.float64),
+            index.wanted(vector).astype(np.float64),
+        )
         for vector, words in zip(vectors, lexical, strict=True)
     ]
 
@@ -61,7 +67,8 @@ def bare(index: Index, asked: Sequence[Query]) -> list[Asked]:
         text = index._speller.correct(query.text)
         words = query_terms(text, searcher.vocab_dict)
         lexical = np.asarray(searcher.get_scores(words) if words else np.zeros(len(facts)), dtype=np.float64)
-        found.append(Asked((rows @ index._embedder.encode([text])[0]).astype(np.float64), lexical))
+        vector = index._embedder.encode([text])[0]
+        found.append(Asked((rows @ vector).astype(np.float64), lexical, index.wanted(vector).astype(np.float64)))
     return found
 
 
@@ -76,8 +83,9 @@ def shipped(index: Index, asked: Asked, weights: Weights | None = None, *, diver
     """
     near = best(asked.cosines.astype(np.float32), CANDIDATES)
     words = [place for place in best(asked.lexical.astype(np.float32), CANDIDATES) if asked.lexical[place] > 0]
-    places = np.array(list(dict.fromkeys([*near, *words])), dtype=np.int64)
-    found = evidence(places, asked.cosines[places], asked.lexical[places], index._layout)
+    questions = [place for place in best(asked.wanted.astype(np.float32), CANDIDATES) if asked.wanted[place] > UNASKED]
+    places = np.array(list(dict.fromkeys([*near, *words, *questions])), dtype=np.int64)
+    found = evidence(places, asked.cosines[places], asked.lexical[places], asked.wanted[places], index._layout)
     mixed = scores(found, weights or Weights())
     ordered = [int(place) for place in places[np.lexsort((places, -mixed))]]
     return index._without_twins(ordered, DEPTH) if diverse else ordered[:DEPTH]
@@ -109,6 +117,7 @@ OTHERS: dict[str, Ranker] = {"reciprocal rank fusion": by_ranks, "shares of the 
 LESS: dict[str, Ranker] = {
     "without section": partial(shipped, weights=replace(Weights(), section=0.0)),
     "without document": partial(shipped, weights=replace(Weights(), document=0.0)),
+    "without questions": partial(shipped, weights=replace(Weights(), asked=0.0)),
     "without length": partial(shipped, weights=replace(Weights(), length=0.0)),
     "without article": partial(shipped, weights=replace(Weights(), article=0.0)),
     "without diversity": partial(shipped, diverse=False),

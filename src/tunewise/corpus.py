@@ -2,26 +2,40 @@
 
 A file opens with a header between two lines of `---` (title, topic, kind, checked). A fact is one line
 `- **ID** text`, followed by lines `  Source: citation <url> | status | as of DATE`.
+
+Beside the files may lie `questions.jsonl`: for a fact, by its id, what people ask who need it. They are searched with
+the fact and never shown (Nogueira et al. 2019, "Document expansion by query prediction", arXiv:1904.08375).
 """
 
 import hashlib
+import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
 
 from tunewise.errors import CorpusError
-from tunewise.schema import Fact, Source
+from tunewise.schema import Fact, Source, Value
 
 ITEM = re.compile(r"^- \*\*(?P<id>[A-Z][\w.-]*)\*\* (?P<text>\S.*)$")
 SOURCE = re.compile(
     r"^  Source: (?P<citation>[^<|]+?)(?: <(?P<url>https?://[^>\s]+)>)?"
     r" \| (?P<status>verified|recalled|derived)(?: \| as of (?P<date>\d{4}-\d\d(?:-\d\d)?))?$"
 )
+QUESTIONS = "questions.jsonl"
 REQUIRED = ("title", "topic", "kind", "checked")
+
+
+class Asked(Value):
+    """A line of `questions.jsonl`."""
+
+    id: str
+    """The fact."""
+    questions: tuple[str, ...]
+    """In the words of people who do not know it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,8 @@ class Corpus:
 
     documents: tuple[Document, ...]
     """Sorted by path."""
+    questions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What people ask who need a fact, by its identifier."""
 
     @property
     def facts(self) -> tuple[Fact, ...]:
@@ -61,6 +77,8 @@ class Corpus:
         total = hashlib.sha256()
         for document in self.documents:
             total.update(f"{document.path}\0{document.digest}\0".encode())
+        if self.questions:
+            total.update(json.dumps(sorted(self.questions.items())).encode())
         return total.hexdigest()
 
 
@@ -89,7 +107,21 @@ def load(folder: Path) -> Corpus:
             seen[fact.id] = document.path
     if not seen:
         raise CorpusError(f"The knowledge folder {folder} holds no facts.")
-    return Corpus(documents)
+    return Corpus(documents, _questions(folder / QUESTIONS, seen))
+
+
+def _questions(file: Path, known: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """What is asked of facts; those of an id that is not `known` are an error."""
+    if not file.is_file():
+        return {}
+    try:
+        lines = [Asked.model_validate_json(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"{file.name} cannot be read: {error}.") from error
+    strangers = [line.id for line in lines if line.id not in known]
+    if strangers:
+        raise CorpusError(f"{file.name} has questions of a fact that does not exist: {strangers[0]}.")
+    return {line.id: line.questions for line in lines}
 
 
 def _read(path: Path, folder: Path) -> Document:

@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -362,4 +363,4 @@ def _corpus_document(item: OwnDocument, kept: Kept) -> corpus.Document:
 
 def with_documents(knowledge: corpus.Corpus, own: Sequence[corpus.Document]) -> corpus.Corpus:
     """A knowledge folder and the user's documents, to be searched together."""
-    return corpus.Corpus((*knowledge.documents, *own))
+    return replace(knowledge, documents=(*knowledge.documents, *own))

@@ -20,6 +20,8 @@ from tunewise.schema import Fact
 WORD = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
 SUPPORT = 5
 """Facts of a document that its own fit is taken from."""
+UNASKED = -2.0
+"""Stands for the cosine of a fact of which no question is known."""
 Floats = NDArray[np.float64]
 
 
@@ -27,17 +29,19 @@ Floats = NDArray[np.float64]
 class Weights:
     """What each thing that speaks for a fact counts."""
 
-    cosine: float = 0.33
+    cosine: float = 0.14
     """Embedding, as a share of the best candidate's cosine."""
-    lexical: float = 0.27
+    lexical: float = 0.32
     """BM25, as a share of the best candidate's."""
-    section: float = 0.28
+    section: float = 0.15
     """The best cosine of its section, as such a share."""
-    document: float = 0.12
+    document: float = 0.18
     """Mean BM25 of the best five candidates of its document, as such a share."""
-    length: float = 0.08
+    asked: float = 0.22
+    """The best cosine of the questions that ask for it, as such a share; its own where there are none."""
+    length: float = 0.07
     """Natural logarithm of its words: a longer fact says more."""
-    article: float = -0.16
+    article: float = -0.05
     """Whether it is one of the article, whose general statements sit near every question."""
 
 
@@ -65,20 +69,23 @@ class Layout:
         )
 
 
-def evidence(places: NDArray[np.int64], cosines: Floats, lexical: Floats, layout: Layout) -> Floats:
-    """What speaks for each candidate, in the order of `Weights`; shape (candidates, 6).
+def evidence(places: NDArray[np.int64], cosines: Floats, lexical: Floats, asked: Floats, layout: Layout) -> Floats:
+    """What speaks for each candidate, in the order of `Weights`; shape (candidates, 7).
 
     Args:
         places: The candidates' places among all facts.
         cosines: Of each with the query.
         lexical: BM25 of each.
+        asked: Best cosine of each one's questions with the query; `UNASKED` where there are none.
         layout: Where the facts stand.
     """
     near = cosines / max(float(cosines.max()), 1e-6)
     words = lexical / max(float(lexical.max()), 1e-6)
     section = _grouped(layout.section[places], near, lambda values: float(values.max()))
     document = _grouped(layout.document[places], words, _support)
-    return np.stack([near, words, section, document, layout.length[places], layout.article[places]], axis=1)
+    wanted = np.where(asked > UNASKED, asked, cosines)
+    wanted = wanted / max(float(wanted.max()), 1e-6)
+    return np.stack([near, words, section, document, wanted, layout.length[places], layout.article[places]], axis=1)
 
 
 def scores(found: Floats, weights: Weights) -> Floats:

@@ -27,13 +27,13 @@ from langchain_core.retrievers import BaseRetriever
 from numpy.typing import NDArray
 
 from tunewise.corpus import Corpus
-from tunewise.embedding import Embedder
+from tunewise.embedding import WIDTH, Embedder
 from tunewise.errors import StoreError
-from tunewise.ranking import Layout, Weights, evidence, query_terms, scores, terms
+from tunewise.ranking import UNASKED, Layout, Weights, evidence, query_terms, scores, terms
 from tunewise.schema import Fact, Hit
 from tunewise.spelling import Speller
 
-FORMAT = 5
+FORMAT = 6
 """Version of the layout of an index folder."""
 MANIFEST = "manifest.json"
 WORDS = "words.json"
@@ -87,15 +87,17 @@ class Index:
         self._facts = corpus.facts
         self._place = {fact.id: place for place, fact in enumerate(self._facts)}
         self._layout = Layout.of(self._facts)
+        self._asked = np.array([self._place[name] for name, _ in _asked(corpus)], dtype=np.int64)
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
             if manifest["corpus"] != corpus.digest or manifest["facts"] != len(self._facts):
                 raise StoreError("The index was built from another knowledge folder.", "Run 'tunewise index'.")
             self.vectors: NDArray[np.float32] = np.load(folder / "vectors.npy", allow_pickle=False)
+            self._asking = np.load(folder / "questions.npy", allow_pickle=False)
             self._lexical = bm25s.BM25.load(str(folder / "bm25"), load_corpus=False)
             self._speller = Speller(json.loads((folder / WORDS).read_text()), embedder.words())
             self._store = _chroma(_client(server, folder / manifest["store"]), manifest["store"], embedder, old=True)
-            if self._store._collection.count() != len(self._facts):
+            if self._store._collection.count() != len(self._facts) or len(self._asking) != len(self._asked):
                 raise StoreError("The index is not complete.", "Run 'tunewise index --rebuild'.")
         except StoreError:
             raise
@@ -169,14 +171,14 @@ class Index:
         return self._search(self._speller.correct(query), vector, k, only or Filter())
 
     def _search(self, query: str, vector: NDArray[np.float32], k: int, restriction: Filter) -> list[Hit]:
-        weights = self._lexical_scores(query)
+        weights, wanted = self._lexical_scores(query), self.wanted(vector)
         wide = min(len(self._facts), CANDIDATES if restriction == Filter() else FILTERED)
-        dense, lexical = self._candidates(vector, weights, wide, restriction)
+        dense, lexical, asked = self._candidates(vector, weights, wanted, wide, restriction)
         if len(dense) < k and wide < len(self._facts):
-            dense, lexical = self._candidates(vector, weights, len(self._facts), restriction)
+            dense, lexical, asked = self._candidates(vector, weights, wanted, len(self._facts), restriction)
         dense_rank = {place: rank for rank, place in enumerate(dense, start=1)}
         lexical_rank = {place: rank for rank, place in enumerate(lexical, start=1)}
-        ranked = self._fuse(list(dense_rank | lexical_rank), vector, weights)
+        ranked = self._fuse(list(dict.fromkeys([*dense, *lexical, *asked])), vector, weights, wanted)
         ordered = sorted(ranked, key=lambda place: (-ranked[place], place))
         return [
             Hit(
@@ -196,13 +198,36 @@ class Index:
         """This index as a LangChain retriever of `Document`s; `id` is the fact's."""
         return FactRetriever(index=self, k=k, only=only)
 
+    def wanted(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How well the questions that ask for each fact fit a query.
+
+        Args:
+            vector: The query's embedding, shape (384,).
+
+        Returns:
+            The best cosine of each fact's questions, shape (facts,); `UNASKED` where there are none.
+        """
+        found = np.full(len(self._facts), UNASKED, dtype=np.float32)
+        if len(self._asked):
+            np.maximum.at(found, self._asked, self._asking @ vector)
+        return found
+
     def _candidates(
-        self, vector: NDArray[np.float32], weights: NDArray[np.float32], wide: int, only: Filter
-    ) -> tuple[list[int], list[int]]:
+        self,
+        vector: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        wanted: NDArray[np.float32],
+        wide: int,
+        only: Filter,
+    ) -> tuple[list[int], list[int], list[int]]:
         """The best of each search that a filter admits."""
         words = [place for place in best(weights, wide) if weights[place] > 0]
-        dense = [place for place in self._dense(vector, wide) if only.admits(self._facts[place])]
-        return dense, [place for place in words if only.admits(self._facts[place])]
+        asked = [place for place in best(wanted, wide) if wanted[place] > UNASKED]
+        dense, lexical, questions = (
+            [place for place in places if only.admits(self._facts[place])]
+            for places in (self._dense(vector, wide), words, asked)
+        )
+        return dense, lexical, questions
 
     def _dense(self, vector: NDArray[np.float32], k: int) -> list[int]:
         try:
@@ -221,14 +246,19 @@ class Index:
         return np.asarray(self._lexical.get_scores(words), dtype=np.float32)
 
     def _fuse(
-        self, places: Sequence[int], vector: NDArray[np.float32], weights: NDArray[np.float32]
+        self,
+        places: Sequence[int],
+        vector: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        wanted: NDArray[np.float32],
     ) -> dict[int, float]:
         """The score of each candidate."""
         if not places:
             return {}
         chosen = np.array(places, dtype=np.int64)
         cosines = (self.vectors[chosen] @ vector).astype(np.float64)
-        found = evidence(chosen, cosines, weights[chosen].astype(np.float64), self._layout)
+        lexical, asked = weights[chosen].astype(np.float64), wanted[chosen].astype(np.float64)
+        found = evidence(chosen, cosines, lexical, asked, self._layout)
         return {place: float(score) for place, score in zip(places, scores(found, Weights()), strict=True)}
 
     def _without_twins(self, places: Sequence[int], k: int) -> list[int]:
@@ -284,9 +314,14 @@ def indexed_text(fact: Fact) -> str:
     return f"{fact.title}: {fact.text}"
 
 
-def lexical_text(fact: Fact) -> str:
-    """What BM25 reads of a fact: its words, the title and the heading it stands under."""
-    return f"{fact.title}. {fact.section}: {fact.text}"
+def lexical_text(fact: Fact, questions: Sequence[str] = ()) -> str:
+    """What BM25 reads of a fact: its words, the title and the heading it stands under, and what asks for it."""
+    return " ".join([f"{fact.title}. {fact.section}: {fact.text}", *questions])
+
+
+def _asked(corpus: Corpus) -> list[tuple[str, str]]:
+    """Every question and before it the fact it asks for."""
+    return [(name, question) for name, questions in corpus.questions.items() for question in questions]
 
 
 def index_folder(root: Path, corpus: Corpus, server: str | None = None) -> Path:
@@ -367,8 +402,10 @@ def _build(
     try:
         facts = corpus.facts
         texts = [indexed_text(fact) for fact in facts]
+        asked = [question for _, question in _asked(corpus)]
         known = _known_vectors(root) if reuse else {}
-        vectors = _embed(texts, known, embedder, progress)
+        embedded = _embed([*texts, *asked], known, embedder, progress)
+        vectors = embedded[: len(facts)]
         # Chroma remembers every path it opened, so a folder that is built anew gets a new name. On a server
         # the name keeps apart what several machines built.
         name = f"chroma-{time.time_ns()}"
@@ -381,12 +418,13 @@ def _build(
                 ids=[fact.id for fact in facts[part]],
             )
         lexical = bm25s.BM25(method="lucene", k1=1.2, b=0.6)
-        read = [lexical_text(fact) for fact in facts]
+        read = [lexical_text(fact, corpus.questions.get(fact.id, ())) for fact in facts]
         lexical.index([terms(text) for text in read], show_progress=False)
         lexical.save(str(scratch / "bm25"))
-        np.save(scratch / "vectors.npy", np.asarray(vectors, dtype=np.float32), allow_pickle=False)
+        for name_of, rows in (("vectors.npy", vectors), ("questions.npy", embedded[len(facts) :])):
+            np.save(scratch / name_of, np.asarray(rows, dtype=np.float32).reshape(len(rows), WIDTH), allow_pickle=False)
         (scratch / WORDS).write_text(json.dumps(Counter(LETTERS.findall(" ".join(read).lower()))))
-        keys = [sha256(text.encode()).hexdigest() for text in texts]
+        keys = [sha256(text.encode()).hexdigest() for text in [*texts, *asked]]
         (scratch / "texts.json").write_text(json.dumps(keys))
         manifest = {"format": FORMAT, "corpus": corpus.digest, "facts": len(facts), "store": name, "server": server}
         (scratch / MANIFEST).write_text(json.dumps(manifest))
@@ -430,8 +468,8 @@ def _known_vectors(root: Path) -> dict[str, NDArray[np.float32]]:
     for folder in root.glob(f"*-v{FORMAT}"):
         try:
             keys = json.loads((folder / "texts.json").read_text())
-            vectors = np.load(folder / "vectors.npy", allow_pickle=False)
-            known.update(zip(keys, vectors, strict=True))
+            vectors = [np.load(folder / name, allow_pickle=False) for name in ("vectors.npy", "questions.npy")]
+            known.update(zip(keys, np.vstack(vectors), strict=True))
         # A damaged old index only means that its facts are embedded again.
         except (OSError, ValueError, EOFError):
             continue
