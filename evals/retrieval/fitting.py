@@ -16,8 +16,8 @@ from sklearn.linear_model import LogisticRegression
 
 from evals.retrieval import data, measures, systems
 from tunewise import Advisor
-from tunewise.ranking import UNASKED, Weights, evidence
-from tunewise.retrieval import CANDIDATES, best
+from tunewise.ranking import UNASKED, Weights, best, evidence
+from tunewise.retrieval import CANDIDATES
 
 FOLDS = 7
 STRENGTH = 0.03

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.retrieval.data import Query
-from tunewise.ranking import UNASKED, Weights, evidence, query_terms, scores, terms
-from tunewise.retrieval import CANDIDATES, Index, best
+from tunewise.ranking import UNASKED, Weights, best, evidence, query_terms, scores, terms
+from tunewise.retrieval import CANDIDATES, Index
 
 DEPTH = 10
 RRF = 60

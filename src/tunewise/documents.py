@@ -156,7 +156,7 @@ class DocumentStore:
         """
         try:
             return LISTED.validate_json((self.folder / LIST).read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return ()
         except (OSError, ValidationError):
             raise StoreError(

@@ -93,6 +93,16 @@ def scores(found: Floats, weights: Weights) -> Floats:
     return np.asarray(found @ np.array(astuple(weights)), dtype=np.float64)
 
 
+def best(values: NDArray[np.float32], k: int) -> list[int]:
+    """Places of the `k` largest values, largest first, ties in order; without sorting all."""
+    if k < len(values):
+        edge = np.partition(values, len(values) - k)[len(values) - k]
+        places = np.flatnonzero(values >= edge)
+    else:
+        places = np.arange(len(values))
+    return [int(place) for place in places[np.argsort(-values[places], kind="stable")][:k]]
+
+
 def terms(text: str) -> list[str]:
     """Stemmed words of a text without stop words, for BM25; a hyphenated word also in one and by its parts."""
     stem, stop = _stemmer()

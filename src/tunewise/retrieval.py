@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+from filelock import FileLock
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 from tunewise.corpus import Corpus
 from tunewise.embedding import WIDTH, Embedder
 from tunewise.errors import StoreError
-from tunewise.ranking import UNASKED, Layout, Weights, evidence, query_terms, scores, terms
+from tunewise.ranking import UNASKED, Layout, Weights, best, evidence, query_terms, scores, terms
 from tunewise.schema import Fact, Hit
 from tunewise.spelling import Speller
 
@@ -133,22 +134,34 @@ class Index:
         folder = index_folder(root, corpus, server)
         if server:
             _client(server, folder).heartbeat()
-        if not rebuild and (folder / MANIFEST).is_file():
-            try:
-                return cls(folder, corpus, embedder, server)
-            except StoreError:
-                pass
+        if not rebuild and (found := cls._complete(folder, corpus, embedder, server)):
+            return found
         from chromadb.errors import ChromaError
 
         try:
-            _build(folder, corpus, embedder, progress, reuse=not rebuild, server=server)
+            root.parent.mkdir(parents=True, exist_ok=True)
+            # Whoever waited for another process finds that its index is there.
+            with FileLock(root.with_suffix(".lock")):
+                if not rebuild and (found := cls._complete(folder, corpus, embedder, server)):
+                    return found
+                _build(folder, corpus, embedder, progress, reuse=not rebuild, server=server)
+                return cls(folder, corpus, embedder, server)
         # On a full disk Chroma's database fails first, with an error of its own.
         except (OSError, ChromaError) as error:
             raise StoreError(
                 f"The index cannot be written to {root}: {getattr(error, 'strerror', None) or error}.",
                 "Set TUNEWISE_CACHE to a folder that can be written.",
             ) from error
-        return cls(folder, corpus, embedder, server)
+
+    @classmethod
+    def _complete(cls, folder: Path, corpus: Corpus, embedder: Embedder, server: str | None) -> "Index | None":
+        """The index in a folder; None where it is missing or damaged."""
+        if not (folder / MANIFEST).is_file():
+            return None
+        try:
+            return cls(folder, corpus, embedder, server)
+        except StoreError:
+            return None
 
     def search(self, query: str, k: int = 5, *, only: Filter | None = None) -> list[Hit]:
         """The facts that fit a query best.
@@ -297,16 +310,6 @@ class FactRetriever(BaseRetriever):
             )
             for hit in self.index.search(query, self.k, only=self.only)
         ]
-
-
-def best(values: NDArray[np.float32], k: int) -> list[int]:
-    """Places of the `k` largest values, largest first, ties in order; without sorting all."""
-    if k < len(values):
-        edge = np.partition(values, len(values) - k)[len(values) - k]
-        places = np.flatnonzero(values >= edge)
-    else:
-        places = np.arange(len(values))
-    return [int(place) for place in places[np.argsort(-values[places], kind="stable")][:k]]
 
 
 def indexed_text(fact: Fact) -> str:
