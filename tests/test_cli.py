@@ -150,7 +150,7 @@ def test_a_conversation_in_the_terminal(tunewise, store):
     assert outcome.returncode == 0 and "More information needed" in text and "no words" in text
 
 
-@pytest.mark.parametrize("delay", [0.2, 1.5, 4.0])
+@pytest.mark.parametrize("delay", [0.2, 1.5, 3.0, 4.0, 5.0])
 def test_ctrl_c_leaves_quietly(store, delay):
     child = subprocess.Popen(
         [sys.executable, "-m", "tunewise", "ask", SITUATION], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -1,7 +1,25 @@
 """`python -m tunewise`, and the console script."""
 
 import io
+import signal
 import sys
+import threading
+from types import FrameType
+
+CALLED_BACK = "_hear"
+"""Name of the functions that llama.cpp calls."""
+SOON = 0.02
+"""Seconds after which an interrupt that cannot be raised yet is tried again."""
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C. In a function that llama.cpp calls an exception would be lost, so it waits until the pass is over."""
+    while frame is not None:
+        if frame.f_code.co_name == CALLED_BACK:
+            threading.Timer(SOON, signal.raise_signal, (number,)).start()
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def main() -> None:
@@ -10,6 +28,8 @@ def main() -> None:
         # A terminal without some sign shows a question mark in its place.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, interrupt)
     try:
         from tunewise.cli import main as run
     except KeyboardInterrupt:

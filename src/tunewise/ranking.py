@@ -29,17 +29,17 @@ Floats = NDArray[np.float64]
 class Weights:
     """What each thing that speaks for a fact counts."""
 
-    cosine: float = 0.14
+    cosine: float = 0.12
     """Embedding, as a share of the best candidate's cosine."""
-    lexical: float = 0.32
+    lexical: float = 0.35
     """BM25, as a share of the best candidate's."""
-    section: float = 0.15
+    section: float = 0.17
     """The best cosine of its section, as such a share."""
-    document: float = 0.18
+    document: float = 0.17
     """Mean BM25 of the best five candidates of its document, as such a share."""
-    asked: float = 0.22
+    asked: float = 0.19
     """The best cosine of the questions that ask for it, as such a share; its own where there are none."""
-    length: float = 0.07
+    length: float = 0.08
     """Natural logarithm of its words: a longer fact says more."""
     article: float = -0.05
     """Whether it is one of the article, whose general statements sit near every question."""

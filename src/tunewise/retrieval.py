@@ -44,6 +44,8 @@ CANDIDATES = 60
 """Facts that each search hands to the fusion."""
 FILTERED = 150
 """The same where a filter will drop some of them."""
+EMBEDDED = 2
+"""Questions of a fact that are embedded; BM25 reads all. Six would triple the time of a build for 0.003 nDCG."""
 TWIN = 0.92
 """Cosine above which two facts count as one."""
 
@@ -323,8 +325,8 @@ def lexical_text(fact: Fact, questions: Sequence[str] = ()) -> str:
 
 
 def _asked(corpus: Corpus) -> list[tuple[str, str]]:
-    """Every question and before it the fact it asks for."""
-    return [(name, question) for name, questions in corpus.questions.items() for question in questions]
+    """The questions that are embedded, each with the fact it asks for before it."""
+    return [(name, question) for name, questions in corpus.questions.items() for question in questions[:EMBEDDED]]
 
 
 def index_folder(root: Path, corpus: Corpus, server: str | None = None) -> Path:
@@ -486,7 +488,8 @@ def _embed(
     progress: Callable[[int, int], None] | None,
 ) -> list[NDArray[np.float32]]:
     keys = [sha256(text.encode()).hexdigest() for text in texts]
-    missing = [place for place, key in enumerate(keys) if key not in known]
+    # Texts of one length beside each other need no padding.
+    missing = sorted((place for place, key in enumerate(keys) if key not in known), key=lambda place: len(texts[place]))
     vectors = dict(known)
     for start in range(0, len(missing), BATCH):
         places = missing[start : start + BATCH]
