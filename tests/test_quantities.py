@@ -62,3 +62,9 @@ def test_every_quantity_is_a_place_in_its_text(text):
         assert text[item.start : item.end] == item.text
         assert 0 <= item.number < 1e30
         assert item.low is None or item.high is None or item.low <= item.high
+
+
+@pytest.mark.parametrize("word", ["mİllion", "mıllion", "MİO", "thouſand"])
+def test_letters_that_only_look_latin_are_read_and_quoted_as_they_stand(word):
+    (found,) = read(f"We have 3 {word} images.")
+    assert found.text == f"3 {word} images" and found.number in (3000, 3_000_000)

@@ -85,6 +85,10 @@ SCALE = re.compile(
 _SCALE_ANY = re.compile(SCALE.pattern.replace("(?P<apart>", "(?-i:(?P<apart>") + ")", re.I)
 
 
+LIKE_LATIN = str.maketrans("İıſK", "IisK")
+"""Letters that match a Latin one whatever the case, but are another in lower case."""
+
+
 @dataclass(frozen=True)
 class Amount:
     """A number, or a range, as it stands in a text."""
@@ -122,6 +126,7 @@ class _Plain:
 
 def amounts(text: str) -> Iterator[Amount]:
     """Every number of a text, in the order in which they stand there."""
+    text = text.translate(LIKE_LATIN)
     place = 0
     while match := CORE.search(text, place):
         place = match.end()

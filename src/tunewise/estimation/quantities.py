@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from tunewise.estimation import nouns
 from tunewise.estimation.catalogue import Gpu, gpus, shapes
-from tunewise.estimation.numbers import Amount, amounts
+from tunewise.estimation.numbers import LIKE_LATIN, Amount, amounts
 from tunewise.schema import Value
 
 
@@ -75,12 +75,14 @@ class Quantity(Value):
 
 def read(text: str) -> tuple[Quantity, ...]:
     """Quantities of a text in the order in which they stand there; each word is read once."""
-    found = [*_cards(text), *_coded_bits(text), *_none(text)]
-    for amount in amounts(text):
+    plain = text.translate(LIKE_LATIN)
+    found = [*_cards(plain), *_coded_bits(plain), *_none(plain)]
+    for amount in amounts(plain):
         if not any(amount.first < item.end and item.start < amount.end for item in found):
-            found += _counted(text, amount)
-    found += [item for item in _named(text) if not any(other.kind is Kind.PARAMETERS for other in found)]
-    return tuple(sorted((item for item in found if _sensible(item)), key=lambda item: item.start))
+            found += _counted(plain, amount)
+    found += [item for item in _named(plain) if not any(other.kind is Kind.PARAMETERS for other in found)]
+    whole = (item.model_copy(update={"text": text[item.start : item.end]}) for item in found if _sensible(item))
+    return tuple(sorted(whole, key=lambda item: item.start))
 
 
 def first(quantities: Sequence[Quantity], kind: Kind) -> Quantity | None:
