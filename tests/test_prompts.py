@@ -2,7 +2,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tunewise.errors import CorpusError
-from tunewise.prompts import PHRASES, PromptLibrary
+from tunewise.prompts import PHRASES, Prompt, PromptLibrary
 from tunewise.schema import Verdict
 
 
@@ -83,3 +83,11 @@ def test_a_reason_cites_no_other_kind_of_input(library):
     assert library.foreign_topics("other") == frozenset()
     topics = {path.stem for path in (ROOT / "knowledge/topics").glob("*.md")}
     assert {topic for level in library.factors[1].levels for topic in library.foreign_topics(level.name)} <= topics
+
+
+def test_a_number_too_large_for_a_template_is_a_sentence():
+    prompt = Prompt(
+        name="x", version=1, variables=("situation",), template="Read {{ situation }}{{ 1e999if situation }}"
+    )
+    with pytest.raises(CorpusError, match="cannot be rendered"):
+        prompt.render(situation="s")

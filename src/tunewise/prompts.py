@@ -103,7 +103,8 @@ class Prompt(Value):
             raise CorpusError(f"The prompt '{self.name}' does not fit its variables: {odd}.")
         try:
             return _environment().from_string(self.template).render(**values).strip()
-        except (TemplateError, ArithmeticError, TypeError, ValueError, RecursionError) as error:
+        # Jinja compiles a number that is too large for a float to the name inf, which nobody defines.
+        except (TemplateError, ArithmeticError, NameError, TypeError, ValueError, RecursionError) as error:
             raise CorpusError(f"The prompt '{self.name}' cannot be rendered: {error}.") from error
 
 
