@@ -32,7 +32,7 @@ def test_nothing_in_the_folder_is_left_to_mend(findings):
 
 
 def test_nearly_every_fact_is_asked_for(knowledge):
-    asked = [fact for fact in knowledge.facts if len(knowledge.questions.get(fact.id, ())) >= 3]
+    asked = [fact for fact in knowledge.facts if len(knowledge.questions.get(fact.id, ())) >= 12]
     assert len(asked) >= 0.95 * len(knowledge.facts)
     every = [question for questions in knowledge.questions.values() for question in questions]
     assert len(set(every)) > 0.99 * len(every)

@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 
-from tunewise.ranking import UNASKED, Layout, Weights, evidence, query_terms, scores, terms
+from tunewise.ranking import Layout, Weights, evidence, query_terms, scores, terms
 from tunewise.schema import Fact, Source
 from tunewise.spelling import Speller
 
-NOBODY = np.full(3, UNASKED)
 SOURCE = (Source(citation="Someone 2024", status="recalled"),)
 
 
@@ -28,7 +27,7 @@ def test_stop_words_are_left_out():
 def test_a_fact_is_lifted_by_the_best_of_its_section():
     layout = Layout.of([fact("A1", "one"), fact("A2", "one"), fact("A3", "two")])
     places = np.arange(3)
-    found = evidence(places, np.array([0.8, 0.4, 0.4]), np.zeros(3), NOBODY, layout)
+    found = evidence(places, np.array([0.8, 0.4, 0.4]), np.zeros(3), layout)
     assert found[:, 2] == pytest.approx([1, 1, 0.5])
     ranked = scores(found, Weights())
     assert ranked[0] > ranked[1] > ranked[2]
@@ -36,21 +35,14 @@ def test_a_fact_is_lifted_by_the_best_of_its_section():
 
 def test_the_words_of_a_document_count_over_its_best_five_candidates():
     layout = Layout.of([fact("A1", ""), fact("A2", ""), fact("A3", "", document="b.md")])
-    found = evidence(np.arange(3), np.ones(3), np.array([2.0, 1.0, 1.0]), NOBODY, layout)
+    found = evidence(np.arange(3), np.ones(3), np.array([2.0, 1.0, 1.0]), layout)
     assert found[:, 1] == pytest.approx([1, 0.5, 0.5])
     assert found[:, 3] == pytest.approx([0.3, 0.3, 0.1])
 
 
 def test_without_any_known_word_nothing_is_divided_by_nothing():
     layout = Layout.of([fact("A1", "")])
-    assert np.isfinite(evidence(np.arange(1), np.array([0.5]), np.zeros(1), NOBODY[:1], layout)).all()
-
-
-def test_a_fact_is_lifted_by_a_question_that_asks_for_it():
-    layout = Layout.of([fact("A1", "one"), fact("A2", "two"), fact("A3", "three")])
-    found = evidence(np.arange(3), np.array([0.5, 0.5, 0.4]), np.zeros(3), np.array([0.2, 0.8, UNASKED]), layout)
-    assert found[:, 4] == pytest.approx([0.25, 1, 0.5])
-    assert np.argmax(scores(found, Weights())) == 1
+    assert np.isfinite(evidence(np.arange(1), np.array([0.5]), np.zeros(1), layout)).all()
 
 
 @pytest.fixture(scope="module")

@@ -16,14 +16,14 @@ from sklearn.linear_model import LogisticRegression
 
 from evals.retrieval import data, measures, systems
 from tunewise import Advisor
-from tunewise.ranking import UNASKED, Weights, best, evidence
+from tunewise.ranking import Weights, best, evidence
 from tunewise.retrieval import CANDIDATES
 
 FOLDS = 7
 STRENGTH = 0.03
 """Inverse of the regularisation, over coordinates of unit spread."""
-SCALE = 5
-"""The first five weights sum to 1."""
+SCALE = 4
+"""The first four weights sum to 1."""
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -38,11 +38,8 @@ def main() -> None:
     names: list[list[str]] = []
     for query, one in zip(asked, systems.ask(index, asked), strict=True):
         near, words = best(one.cosines.astype(np.float32), CANDIDATES), best(one.lexical.astype(np.float32), CANDIDATES)
-        questions = [place for place in best(one.wanted.astype(np.float32), CANDIDATES) if one.wanted[place] > UNASKED]
-        places = np.array(
-            list(dict.fromkeys([*near, *(place for place in words if one.lexical[place] > 0), *questions]))
-        )
-        found.append(evidence(places, one.cosines[places], one.lexical[places], one.wanted[places], index._layout))
+        places = np.array(list(dict.fromkeys([*near, *(place for place in words if one.lexical[place] > 0)])))
+        found.append(evidence(places, one.cosines[places], one.lexical[places], index._layout))
         names.append([index.corpus.facts[place].id for place in places])
         wanted.append(np.array([grades[query.id].get(name, 0) for name in names[-1]], dtype=np.int64))
     folds = np.random.default_rng(0).permutation(len(asked)) % FOLDS
@@ -63,7 +60,7 @@ def fit(found: Sequence[Floats], wanted: Sequence[Ints]) -> Floats:
     """Weights of the mix.
 
     Args:
-        found: What speaks for each candidate of each query, shape (candidates, 7).
+        found: What speaks for each candidate of each query, shape (candidates, 6).
         wanted: Their grades.
     """
     gaps, costs = [], []

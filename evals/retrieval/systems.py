@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.retrieval.data import Query
-from tunewise.ranking import UNASKED, Weights, best, evidence, query_terms, scores, terms
+from tunewise.adapter import Adapter
+from tunewise.ranking import Weights, best, evidence, query_terms, scores, terms
 from tunewise.retrieval import CANDIDATES, Index
 
 DEPTH = 10
@@ -24,9 +25,10 @@ class Asked:
     """What both searches make of a query, for every fact of the index, shape (facts,)."""
 
     cosines: Floats
+    """In the adapter's space."""
+    plain: Floats
+    """As the embedder gives them."""
     lexical: Floats
-    wanted: Floats
-    """Best cosine of each fact's questions."""
 
 
 Ranker = Callable[[Index, Asked], list[int]]
@@ -46,9 +48,9 @@ def ask(index: Index, asked: Sequence[Query], *, mend: bool = True) -> list[Aske
     lexical = [index._lexical_scores(text) for text in texts]
     return [
         Asked(
+            index.cosines(vector).astype(np.float64),
             (index.vectors @ vector).astype(np.float64),
             words.astype(np.float64),
-            index.wanted(vector).astype(np.float64),
         )
         for vector, words in zip(vectors, lexical, strict=True)
     ]
@@ -60,6 +62,8 @@ def bare(index: Index, asked: Sequence[Query]) -> list[Asked]:
 
     facts = index.corpus.facts
     rows = index._embedder.encode([fact.text for fact in facts])
+    adapter = Adapter.shipped()
+    turned = adapter.facts(rows)
     searcher = bm25s.BM25(method="lucene", k1=1.2, b=0.6)
     searcher.index([terms(fact.text) for fact in facts], show_progress=False)
     found = []
@@ -68,7 +72,8 @@ def bare(index: Index, asked: Sequence[Query]) -> list[Asked]:
         words = query_terms(text, searcher.vocab_dict)
         lexical = np.asarray(searcher.get_scores(words) if words else np.zeros(len(facts)), dtype=np.float64)
         vector = index._embedder.encode([text])[0]
-        found.append(Asked((rows @ vector).astype(np.float64), lexical, index.wanted(vector).astype(np.float64)))
+        cosines = (turned @ adapter.queries(vector)).astype(np.float64)
+        found.append(Asked(cosines, (rows @ vector).astype(np.float64), lexical))
     return found
 
 
@@ -83,9 +88,8 @@ def shipped(index: Index, asked: Asked, weights: Weights | None = None, *, diver
     """
     near = best(asked.cosines.astype(np.float32), CANDIDATES)
     words = [place for place in best(asked.lexical.astype(np.float32), CANDIDATES) if asked.lexical[place] > 0]
-    questions = [place for place in best(asked.wanted.astype(np.float32), CANDIDATES) if asked.wanted[place] > UNASKED]
-    places = np.array(list(dict.fromkeys([*near, *words, *questions])), dtype=np.int64)
-    found = evidence(places, asked.cosines[places], asked.lexical[places], asked.wanted[places], index._layout)
+    places = np.array(list(dict.fromkeys([*near, *words])), dtype=np.int64)
+    found = evidence(places, asked.cosines[places], asked.lexical[places], index._layout)
     mixed = scores(found, weights or Weights())
     ordered = [int(place) for place in places[np.lexsort((places, -mixed))]]
     return index._without_twins(ordered, DEPTH) if diverse else ordered[:DEPTH]
@@ -94,6 +98,16 @@ def shipped(index: Index, asked: Asked, weights: Weights | None = None, *, diver
 def by_embedding(index: Index, asked: Asked) -> list[int]:
     """Dense alone."""
     return _distinct(index, asked.cosines)
+
+
+def by_plain_embedding(index: Index, asked: Asked) -> list[int]:
+    """Dense alone, without the adapter."""
+    return _distinct(index, asked.plain)
+
+
+def without_adapter(index: Index, asked: Asked) -> list[int]:
+    """The shipped order on cosines as the embedder gives them."""
+    return shipped(index, replace(asked, cosines=asked.plain))
 
 
 def by_words(index: Index, asked: Asked) -> list[int]:
@@ -113,11 +127,15 @@ def by_ranks(index: Index, asked: Asked) -> list[int]:
 
 
 PARTS: dict[str, Ranker] = {"BM25 alone": by_words, "dense alone": by_embedding}
-OTHERS: dict[str, Ranker] = {"reciprocal rank fusion": by_ranks, "shares of the best score": by_shares}
+OTHERS: dict[str, Ranker] = {
+    "reciprocal rank fusion": by_ranks,
+    "shares of the best score": by_shares,
+    "dense alone, unadapted": by_plain_embedding,
+}
 LESS: dict[str, Ranker] = {
     "without section": partial(shipped, weights=replace(Weights(), section=0.0)),
     "without document": partial(shipped, weights=replace(Weights(), document=0.0)),
-    "without questions": partial(shipped, weights=replace(Weights(), asked=0.0)),
+    "without adapter": without_adapter,
     "without length": partial(shipped, weights=replace(Weights(), length=0.0)),
     "without article": partial(shipped, weights=replace(Weights(), article=0.0)),
     "without diversity": partial(shipped, diverse=False),

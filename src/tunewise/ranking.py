@@ -20,8 +20,6 @@ from tunewise.schema import Fact
 WORD = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
 SUPPORT = 5
 """Facts of a document that its own fit is taken from."""
-UNASKED = -2.0
-"""Stands for the cosine of a fact of which no question is known."""
 Floats = NDArray[np.float64]
 
 
@@ -29,19 +27,17 @@ Floats = NDArray[np.float64]
 class Weights:
     """What each thing that speaks for a fact counts."""
 
-    cosine: float = 0.12
-    """Embedding, as a share of the best candidate's cosine."""
-    lexical: float = 0.35
+    cosine: float = 0.24
+    """Cosine with the query, both in the adapter's space, as a share of the best candidate's."""
+    lexical: float = 0.42
     """BM25, as a share of the best candidate's."""
-    section: float = 0.17
+    section: float = 0.18
     """The best cosine of its section, as such a share."""
-    document: float = 0.17
+    document: float = 0.16
     """Mean BM25 of the best five candidates of its document, as such a share."""
-    asked: float = 0.19
-    """The best cosine of the questions that ask for it, as such a share; its own where there are none."""
-    length: float = 0.08
+    length: float = 0.09
     """Natural logarithm of its words: a longer fact says more."""
-    article: float = -0.05
+    article: float = -0.04
     """Whether it is one of the article, whose general statements sit near every question."""
 
 
@@ -69,23 +65,20 @@ class Layout:
         )
 
 
-def evidence(places: NDArray[np.int64], cosines: Floats, lexical: Floats, asked: Floats, layout: Layout) -> Floats:
-    """What speaks for each candidate, in the order of `Weights`; shape (candidates, 7).
+def evidence(places: NDArray[np.int64], cosines: Floats, lexical: Floats, layout: Layout) -> Floats:
+    """What speaks for each candidate, in the order of `Weights`; shape (candidates, 6).
 
     Args:
         places: The candidates' places among all facts.
         cosines: Of each with the query.
         lexical: BM25 of each.
-        asked: Best cosine of each one's questions with the query; `UNASKED` where there are none.
         layout: Where the facts stand.
     """
     near = cosines / max(float(cosines.max()), 1e-6)
     words = lexical / max(float(lexical.max()), 1e-6)
     section = _grouped(layout.section[places], near, lambda values: float(values.max()))
     document = _grouped(layout.document[places], words, _support)
-    wanted = np.where(asked > UNASKED, asked, cosines)
-    wanted = wanted / max(float(wanted.max()), 1e-6)
-    return np.stack([near, words, section, document, wanted, layout.length[places], layout.article[places]], axis=1)
+    return np.stack([near, words, section, document, layout.length[places], layout.article[places]], axis=1)
 
 
 def scores(found: Floats, weights: Weights) -> Floats:

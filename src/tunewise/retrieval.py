@@ -1,4 +1,4 @@
-"""Search over facts: embeddings in Chroma and BM25 side by side, their candidates put in order by `ranking`.
+"""Search over facts: adapted embeddings in Chroma and BM25 side by side, candidates put in order by `ranking`.
 
 An index is a folder that is built once and never changed: named by the hash of what it was built from,
 written under another name and moved into place, so that a crash leaves the old one. Vectors of facts
@@ -27,14 +27,15 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
 from numpy.typing import NDArray
 
+from tunewise.adapter import Adapter
 from tunewise.corpus import Corpus
 from tunewise.embedding import WIDTH, Embedder
 from tunewise.errors import StoreError
-from tunewise.ranking import UNASKED, Layout, Weights, best, evidence, query_terms, scores, terms
+from tunewise.ranking import Layout, Weights, best, evidence, query_terms, scores, terms
 from tunewise.schema import Fact, Hit
 from tunewise.spelling import Speller
 
-FORMAT = 6
+FORMAT = 7
 """Version of the layout of an index folder."""
 MANIFEST = "manifest.json"
 WORDS = "words.json"
@@ -44,8 +45,6 @@ CANDIDATES = 60
 """Facts that each search hands to the fusion."""
 FILTERED = 150
 """The same where a filter will drop some of them."""
-EMBEDDED = 2
-"""Questions of a fact that are embedded; BM25 reads all. Six would triple the time of a build for 0.003 nDCG."""
 TWIN = 0.92
 """Cosine above which two facts count as one."""
 
@@ -90,17 +89,19 @@ class Index:
         self._facts = corpus.facts
         self._place = {fact.id: place for place, fact in enumerate(self._facts)}
         self._layout = Layout.of(self._facts)
-        self._asked = np.array([self._place[name] for name, _ in _asked(corpus)], dtype=np.int64)
+        self._adapter = Adapter.shipped()
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
             if manifest["corpus"] != corpus.digest or manifest["facts"] != len(self._facts):
                 raise StoreError("The index was built from another knowledge folder.", "Run 'tunewise index'.")
+            if manifest["adapter"] != self._adapter.digest:
+                raise StoreError("The index was built by another version of Tunewise.", "Run 'tunewise index'.")
             self.vectors: NDArray[np.float32] = np.load(folder / "vectors.npy", allow_pickle=False)
-            self._asking = np.load(folder / "questions.npy", allow_pickle=False)
+            self._near: NDArray[np.float32] = self._adapter.facts(self.vectors)
             self._lexical = bm25s.BM25.load(str(folder / "bm25"), load_corpus=False)
             self._speller = Speller(json.loads((folder / WORDS).read_text()), embedder.words())
             self._store = _chroma(_client(server, folder / manifest["store"]), manifest["store"], embedder, old=True)
-            if self._store._collection.count() != len(self._facts) or len(self._asking) != len(self._asked):
+            if self._store._collection.count() != len(self._facts):
                 raise StoreError("The index is not complete.", "Run 'tunewise index --rebuild'.")
         except StoreError:
             raise
@@ -186,14 +187,14 @@ class Index:
         return self._search(self._speller.correct(query), vector, k, only or Filter())
 
     def _search(self, query: str, vector: NDArray[np.float32], k: int, restriction: Filter) -> list[Hit]:
-        weights, wanted = self._lexical_scores(query), self.wanted(vector)
+        turned, weights = self._adapter.queries(vector), self._lexical_scores(query)
         wide = min(len(self._facts), CANDIDATES if restriction == Filter() else FILTERED)
-        dense, lexical, asked = self._candidates(vector, weights, wanted, wide, restriction)
+        dense, lexical = self._candidates(turned, weights, wide, restriction)
         if len(dense) < k and wide < len(self._facts):
-            dense, lexical, asked = self._candidates(vector, weights, wanted, len(self._facts), restriction)
+            dense, lexical = self._candidates(turned, weights, len(self._facts), restriction)
         dense_rank = {place: rank for rank, place in enumerate(dense, start=1)}
         lexical_rank = {place: rank for rank, place in enumerate(lexical, start=1)}
-        ranked = self._fuse(list(dict.fromkeys([*dense, *lexical, *asked])), vector, weights, wanted)
+        ranked = self._fuse(list(dict.fromkeys([*dense, *lexical])), turned, weights)
         ordered = sorted(ranked, key=lambda place: (-ranked[place], place))
         return [
             Hit(
@@ -213,36 +214,24 @@ class Index:
         """This index as a LangChain retriever of `Document`s; `id` is the fact's."""
         return FactRetriever(index=self, k=k, only=only)
 
-    def wanted(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How well the questions that ask for each fact fit a query.
+    def cosines(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Cosine of every fact with a query, both in the adapter's space; shape (facts,).
 
         Args:
             vector: The query's embedding, shape (384,).
-
-        Returns:
-            The best cosine of each fact's questions, shape (facts,); `UNASKED` where there are none.
         """
-        found = np.full(len(self._facts), UNASKED, dtype=np.float32)
-        if len(self._asked):
-            np.maximum.at(found, self._asked, self._asking @ vector)
-        return found
+        return np.asarray(self._near @ self._adapter.queries(vector), dtype=np.float32)
 
     def _candidates(
-        self,
-        vector: NDArray[np.float32],
-        weights: NDArray[np.float32],
-        wanted: NDArray[np.float32],
-        wide: int,
-        only: Filter,
-    ) -> tuple[list[int], list[int], list[int]]:
+        self, turned: NDArray[np.float32], weights: NDArray[np.float32], wide: int, only: Filter
+    ) -> tuple[list[int], list[int]]:
         """The best of each search that a filter admits."""
         words = [place for place in best(weights, wide) if weights[place] > 0]
-        asked = [place for place in best(wanted, wide) if wanted[place] > UNASKED]
-        dense, lexical, questions = (
+        dense, lexical = (
             [place for place in places if only.admits(self._facts[place])]
-            for places in (self._dense(vector, wide), words, asked)
+            for places in (self._dense(turned, wide), words)
         )
-        return dense, lexical, questions
+        return dense, lexical
 
     def _dense(self, vector: NDArray[np.float32], k: int) -> list[int]:
         try:
@@ -261,19 +250,14 @@ class Index:
         return np.asarray(self._lexical.get_scores(words), dtype=np.float32)
 
     def _fuse(
-        self,
-        places: Sequence[int],
-        vector: NDArray[np.float32],
-        weights: NDArray[np.float32],
-        wanted: NDArray[np.float32],
+        self, places: Sequence[int], turned: NDArray[np.float32], weights: NDArray[np.float32]
     ) -> dict[int, float]:
         """The score of each candidate."""
         if not places:
             return {}
         chosen = np.array(places, dtype=np.int64)
-        cosines = (self.vectors[chosen] @ vector).astype(np.float64)
-        lexical, asked = weights[chosen].astype(np.float64), wanted[chosen].astype(np.float64)
-        found = evidence(chosen, cosines, lexical, asked, self._layout)
+        cosines = (self._near[chosen] @ turned).astype(np.float64)
+        found = evidence(chosen, cosines, weights[chosen].astype(np.float64), self._layout)
         return {place: float(score) for place, score in zip(places, scores(found, Weights()), strict=True)}
 
     def _without_twins(self, places: Sequence[int], k: int) -> list[int]:
@@ -322,11 +306,6 @@ def indexed_text(fact: Fact) -> str:
 def lexical_text(fact: Fact, questions: Sequence[str] = ()) -> str:
     """What BM25 reads of a fact: its words, the title and the heading it stands under, and what asks for it."""
     return " ".join([f"{fact.title}. {fact.section}: {fact.text}", *questions])
-
-
-def _asked(corpus: Corpus) -> list[tuple[str, str]]:
-    """The questions that are embedded, each with the fact it asks for before it."""
-    return [(name, question) for name, questions in corpus.questions.items() for question in questions[:EMBEDDED]]
 
 
 def index_folder(root: Path, corpus: Corpus, server: str | None = None) -> Path:
@@ -407,14 +386,14 @@ def _build(
     try:
         facts = corpus.facts
         texts = [indexed_text(fact) for fact in facts]
-        asked = [question for _, question in _asked(corpus)]
         known = _known_vectors(root) if reuse else {}
-        embedded = _embed([*texts, *asked], known, embedder, progress)
-        vectors = embedded[: len(facts)]
+        vectors = np.asarray(_embed(texts, known, embedder, progress), dtype=np.float32).reshape(len(facts), WIDTH)
+        adapter = Adapter.shipped()
+        turned = dict(zip(texts, adapter.facts(vectors), strict=True))
         # Chroma remembers every path it opened, so a folder that is built anew gets a new name. On a server
         # the name keeps apart what several machines built.
         name = f"chroma-{time.time_ns()}"
-        store = _chroma(_client(server, scratch / name), name, _KnownVectors(dict(zip(texts, vectors, strict=True))))
+        store = _chroma(_client(server, scratch / name), name, _KnownVectors(turned))
         for start in range(0, len(facts), BATCH):
             part = slice(start, start + BATCH)
             store.add_texts(
@@ -426,12 +405,12 @@ def _build(
         read = [lexical_text(fact, corpus.questions.get(fact.id, ())) for fact in facts]
         lexical.index([terms(text) for text in read], show_progress=False)
         lexical.save(str(scratch / "bm25"))
-        for name_of, rows in (("vectors.npy", vectors), ("questions.npy", embedded[len(facts) :])):
-            np.save(scratch / name_of, np.asarray(rows, dtype=np.float32).reshape(len(rows), WIDTH), allow_pickle=False)
+        np.save(scratch / "vectors.npy", vectors, allow_pickle=False)
         (scratch / WORDS).write_text(json.dumps(Counter(LETTERS.findall(" ".join(read).lower()))))
-        keys = [sha256(text.encode()).hexdigest() for text in [*texts, *asked]]
+        keys = [sha256(text.encode()).hexdigest() for text in texts]
         (scratch / "texts.json").write_text(json.dumps(keys))
-        manifest = {"format": FORMAT, "corpus": corpus.digest, "facts": len(facts), "store": name, "server": server}
+        manifest = {"corpus": corpus.digest, "facts": len(facts), "store": name, "server": server}
+        manifest |= {"format": FORMAT, "adapter": adapter.digest}
         (scratch / MANIFEST).write_text(json.dumps(manifest))
         _put_in_place(scratch, folder, server)
     finally:
@@ -473,8 +452,7 @@ def _known_vectors(root: Path) -> dict[str, NDArray[np.float32]]:
     for folder in root.glob(f"*-v{FORMAT}"):
         try:
             keys = json.loads((folder / "texts.json").read_text())
-            vectors = [np.load(folder / name, allow_pickle=False) for name in ("vectors.npy", "questions.npy")]
-            known.update(zip(keys, np.vstack(vectors), strict=True))
+            known.update(zip(keys, np.load(folder / "vectors.npy", allow_pickle=False), strict=True))
         # A damaged old index only means that its facts are embedded again.
         except (OSError, ValueError, EOFError):
             continue
