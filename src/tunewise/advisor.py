@@ -329,9 +329,7 @@ class Advisor(Parts):
         if self.heads is None:
             return np.log(np.asarray(decision.tempered(reading.verdicts, factors)) + 1e-12)
         vector = self.embedder.encode([self.orders(text).text])[0]
-        return self.heads.verdict.log_odds(
-            decision.features(reading.states, reading.pooled, reading.probabilities, reading.verdicts, vector)
-        )
+        return self.heads.verdict.log_odds(decision.features(reading.states, reading.pooled, vector))
 
     def _decide(self, text: str, decider: Decider, factors: Sequence[Factor]) -> VerdictEvent:
         probabilities = dict(zip(Verdict, shares := decider.probabilities(), strict=True))

@@ -33,24 +33,16 @@ WORTH_ASKING = ("task", "input", "gap", "labels", "base", "baseline", "change", 
 
 
 def features(
-    states: NDArray[np.float32],
-    pooled: NDArray[np.float32],
-    probabilities: Mapping[str, Sequence[float]],
-    verdicts: Sequence[float],
-    embedding: NDArray[np.float32],
+    states: NDArray[np.float32], pooled: NDArray[np.float32], embedding: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Features of the verdict's read-out: hidden states, log-probabilities, embedding, in one vector.
+    """Features of the verdict's read-out: hidden states and embedding, in one vector.
 
     Args:
         states: Hidden states at the factors and at the verdict, shape (factors + 1, width).
         pooled: Hidden states pooled over the situation, shape (heads.POOLED, width).
-        probabilities: For each factor, the model's own probability of each level.
-        verdicts: Probability of each verdict in the model's own words.
         embedding: Sentence embedding of the situation, shape (384,).
     """
-    sheet = [value for levels in probabilities.values() for value in levels]
-    logs = np.log(np.asarray([*sheet, *verdicts], dtype=np.float32) + 1e-6)
-    return np.concatenate([states.ravel(), pooled.ravel(), logs, embedding]).astype(np.float32)
+    return np.concatenate([states.ravel(), pooled.ravel(), embedding]).astype(np.float32)
 
 
 def factor_features(state: NDArray[np.float32], pooled: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -61,24 +53,6 @@ def factor_features(state: NDArray[np.float32], pooled: NDArray[np.float32]) -> 
         pooled: Hidden states pooled over the situation, shape (heads.POOLED, width).
     """
     return np.concatenate([state, pooled[:AVERAGED].ravel()]).astype(np.float32)
-
-
-def usual_words(
-    mean: NDArray[np.float32], specs: Sequence[FactorSpec]
-) -> tuple[dict[str, tuple[float, ...]], tuple[float, ...]]:
-    """What the model's own words come to on average, so that they speak for no verdict: as in `features`.
-
-    Args:
-        mean: Of every feature, as a read-out holds it.
-        specs: The factors.
-
-    Returns:
-        For each factor a share for each level, and a share for each verdict.
-    """
-    sizes = [*(len(spec.levels) for spec in specs), len(Verdict)]
-    shares = np.exp(mean[-EMBEDDING_WIDTH - sum(sizes) : -EMBEDDING_WIDTH].astype(np.float64)) - 1e-6
-    *levels, verdicts = (tuple(float(share) for share in part) for part in np.split(shares, np.cumsum(sizes)[:-1]))
-    return dict(zip((spec.name for spec in specs), levels, strict=True)), verdicts
 
 
 def one_hot(specs: Sequence[FactorSpec], levels: Mapping[str, str]) -> NDArray[np.float32]:

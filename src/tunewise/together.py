@@ -3,31 +3,27 @@
 Beside each other, threads that work on a situation each lose no time waiting for each other, as threads do that
 share one. And a batch is asked for verdicts only, which the heads read out of the model's first three quarters,
 so the last quarter of the layers is left out, and situation and sheet go through in one pass rather than two. The
-hidden states are those of `Advisor.judge`, bit by bit; only the model's own words are missing, which hardly count.
-Where they could turn the verdict, it is judged in full. `evals/NOTES.md` has what it gains, and what gained less.
+hidden states are those of `Advisor.judge`, bit by bit, and so are the verdicts. `evals/NOTES.md` has what it gains,
+and what gained less.
 """
 
 import queue
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 
-from tunewise import decision, dialogue
+from tunewise import dialogue
 from tunewise.advisor import Advisor
 from tunewise.errors import TunewiseError, WorkError
 from tunewise.factors import Reading
 from tunewise.llm import LocalModel
 from tunewise.schema import Judgement
-from tunewise.session import open_session
+from tunewise.session import Session, open_session
 from tunewise.timing import Clock
 from tunewise.turns import CancelToken
 
 ROWS = 256
 """Tokens of a forward pass; a longer situation takes several."""
-NARROW = 0.02
-"""Lead over the runner-up below which a situation is judged in full; without the model's
-words no probability of 2,410 readings moved by more than 0.0081."""
 
 
 class Lanes:
@@ -55,7 +51,7 @@ class Lanes:
     ) -> Iterator[Judgement | TunewiseError]:
         """Judge situations, in order; one that cannot be judged yields its error instead.
 
-        Equal texts are judged once. The verdicts are those of `Advisor.judge`, the probabilities within a hundredth.
+        Equal texts are judged once. Verdicts and probabilities are those of `Advisor.judge`.
 
         Args:
             situations: As for `Advisor.judge`.
@@ -78,8 +74,8 @@ class Lanes:
                 token.set()
                 pool.shutdown(cancel_futures=True)
 
-    def read(self, situations: Sequence[str]) -> Iterator[Reading]:
-        """What the model computes of each situation, in order; that of `SheetReader.read`, bit by bit.
+    def glances(self, situations: Sequence[str]) -> Iterator[Reading]:
+        """What the model computes of each situation, in order; see `SheetReader.glance`.
 
         Args:
             situations: Texts, read as they are.
@@ -90,7 +86,7 @@ class Lanes:
         cancel = CancelToken()
         with ThreadPoolExecutor(len(self._lanes)) as pool:
             try:
-                yield from pool.map(lambda text: self._read(text, cancel), situations)
+                yield from pool.map(lambda text: self._glance(text, cancel), situations)
             finally:
                 cancel.set()
                 pool.shutdown(cancel_futures=True)
@@ -102,25 +98,28 @@ class Lanes:
 
     def _judge(self, text: str, cancel: CancelToken) -> Judgement | TunewiseError:
         try:
+            advisor, clock = self._advisor, Clock()
             checked = dialogue.check(text)
-            self._advisor.check_length(checked)
-            with self._lane() as lane:
-                found = self._glance(lane, checked, cancel) if self._read_out else None
-                if found is None:
-                    found = self._whole(lane, checked, cancel)
-            return self._advisor.seen(found)
+            advisor.check_length(checked)
+            with self._session(cancel) as session, clock.part("sheet"):
+                read = advisor.reader.glance if self._read_out else advisor.reader.read
+                reading = read(session, advisor.orders(checked).text)
+                clock.tokens_read = session.tokens_read
+            return advisor.seen(advisor.conclude(checked, reading, {}, clock))
         except TunewiseError as error:
             return error
 
-    def _read(self, text: str, cancel: CancelToken) -> Reading:
-        with self._lane() as lane, open_session(lane, self._advisor.reader.prefix, cancel) as session:
-            return self._advisor.reader.read(session, text)
+    def _glance(self, text: str, cancel: CancelToken) -> Reading:
+        with self._session(cancel) as session:
+            return self._advisor.reader.glance(session, text)
 
     @contextmanager
-    def _lane(self) -> Iterator[LocalModel]:
+    def _session(self, cancel: CancelToken) -> Iterator[Session]:
+        """A session behind the prefix, in the next lane that is free."""
         lane = self._free.get()
         try:
-            yield lane
+            with open_session(lane, self._advisor.reader.prefix, cancel) as session:
+                yield session
         finally:
             self._free.put(lane)
 
@@ -129,23 +128,3 @@ class Lanes:
         """Whether heads read everything out of hidden states, so that the model's own words are not needed."""
         heads = self._advisor.heads
         return heads is not None and {spec.name for spec in self._advisor.library.factors} <= set(heads.factors)
-
-    def _glance(self, lane: LocalModel, text: str, cancel: CancelToken) -> Judgement | None:
-        """A verdict from hidden states alone; None where the lead is too narrow for that."""
-        advisor, clock = self._advisor, Clock()
-        assert advisor.heads is not None
-        with open_session(lane, advisor.reader.prefix, cancel) as session, clock.part("sheet"):
-            reading = advisor.reader.glance(session, advisor.orders(text).text)
-            clock.tokens_read = session.tokens_read
-        levels, verdicts = decision.usual_words(advisor.heads.verdict.mean, advisor.library.factors)
-        found = advisor.conclude(text, replace(reading, probabilities=levels, verdicts=verdicts), {}, clock)
-        first, second = sorted(found.probabilities.values(), reverse=True)[:2]
-        return found if first - second >= NARROW else None
-
-    def _whole(self, lane: LocalModel, text: str, cancel: CancelToken) -> Judgement:
-        """What `Advisor.judge` does, in a lane."""
-        advisor, clock = self._advisor, Clock()
-        with open_session(lane, advisor.reader.prefix, cancel) as session, clock.part("sheet"):
-            reading = advisor.reader.read(session, advisor.orders(text).text)
-            clock.tokens_read = session.tokens_read
-        return advisor.conclude(text, reading, {}, clock)

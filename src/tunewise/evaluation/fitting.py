@@ -139,9 +139,9 @@ def read(
     if missing:
         lanes = Lanes(advisor)
         try:
-            for place, (text, reading) in enumerate(zip(missing, lanes.read(missing), strict=True), start=1):
-                told = reading.probabilities, reading.verdicts, advisor.embedder.encode([text])[0]
-                known[text] = decision.features(reading.states, reading.pooled, *told)
+            for place, (text, reading) in enumerate(zip(missing, lanes.glances(missing), strict=True), start=1):
+                vector = advisor.embedder.encode([text])[0]
+                known[text] = decision.features(reading.states, reading.pooled, vector)
                 if place % KEEP_EVERY == 0 or place == len(missing):
                     cache.parent.mkdir(parents=True, exist_ok=True)
                     np.savez(cache, key=np.array(key), texts=np.array(list(known)), rows=np.array(list(known.values())))
