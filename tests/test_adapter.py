@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from evals.retrieval import adapting
+
 from tunewise import adapter
 from tunewise.adapter import Adapter
 from tunewise.errors import ArtifactError
@@ -44,8 +44,8 @@ def test_questions_move_to_their_facts_and_unseen_ones_with_them():
     answers = np.repeat(np.arange(60), 20)
     asked = unit(facts[answers] + 0.12 * chance.normal(size=(1200, 8)) @ manner)
     seen = np.arange(1200) % 20 < 15
-    maps = adapting.fit(asked[seen], answers[seen], facts, steps=60)
-    fitted = Adapter(*maps, digest="")
+    query, fact = adapting.fit(asked[seen], answers[seen], facts, steps=60)
+    fitted = Adapter(query, fact, digest="")
 
     def right(questions, told):
         return float(np.mean((questions @ told.T).argmax(axis=1) == answers[~seen]))
