@@ -49,8 +49,13 @@ class Embedder(Embeddings):
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts; shape (len(texts), 384), every row of unit length."""
-        rows = [self._batch(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
-        return np.vstack(rows) if rows else np.zeros((0, WIDTH), dtype=np.float32)
+        rows = np.zeros((len(texts), WIDTH), dtype=np.float32)
+        # Texts of one length beside each other need little padding.
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        for start in range(0, len(order), BATCH):
+            places = order[start : start + BATCH]
+            rows[places] = self._batch([texts[place] for place in places])
+        return rows
 
     def words(self) -> list[str]:
         """Whole words of its vocabulary: the common words of English."""
