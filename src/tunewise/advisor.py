@@ -54,6 +54,8 @@ RESERVE = 700
 ANSWER_FACTS = 4
 KEPT_READINGS = 32
 """Situations whose reading is kept, so that a correction is decided without the model."""
+OPENING = 300
+"""Characters of the situation that a search for a reason's fact reads, so that it stays in the asker's field."""
 SHORT_FACT = 36
 """Words up to which a fact is preferred as the ground of a reason."""
 GROUNDS = frozenset({"topic", "article", "rules", "case", "own"})
@@ -368,7 +370,7 @@ class Advisor(Parts):
         chosen = decision.carrying(verdict, factors, self.settings.reasons, because)
         titles = {spec.name: spec.title for spec in self.library.factors}
         queries = [
-            f"{verdict.label}. {titles[factor.name]}: {factor.meaning}. {factor.quote or text[:300]}"
+            f"{verdict.label}. {titles[factor.name]}: {factor.meaning}. {factor.quote or ''} {text[:OPENING]}"
             for factor in chosen
         ]
         vectors = self.embedder.encode([*queries, text])
@@ -378,7 +380,7 @@ class Advisor(Parts):
         grounds: list[generation.Ground] = []
         taken: set[str] = set()
         for factor, query, vector in zip(chosen, queries, vectors, strict=False):
-            mixed = vector + 0.5 * vectors[-1]
+            mixed = vector + vectors[-1]
             mixed /= np.linalg.norm(mixed)
             hits = self.index.search_vector(query, mixed, len(chosen) + 1, only=only)
             free = [hit.fact for hit in hits if hit.fact.id not in taken] or [hits[0].fact]
