@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tunewise.ranking import Layout, Weights, evidence, query_terms, scores, terms
+from tunewise.ranking import Found, Layout, Weights, evidence, query_terms, scores, terms, woven
 from tunewise.schema import Fact, Source
 from tunewise.spelling import Speller
 
@@ -43,6 +43,15 @@ def test_the_words_of_a_document_count_over_its_best_five_candidates():
 def test_without_any_known_word_nothing_is_divided_by_nothing():
     layout = Layout.of([fact("A1", "")])
     assert np.isfinite(evidence(np.arange(1), np.array([0.5]), np.zeros(1), layout)).all()
+
+
+def test_facts_without_questions_keep_the_place_they_have_among_equals():
+    asked = [Found(place, score, 1, None) for place, score in ((1, 0.9), (2, 0.8), (3, 0.7), (8, 0.2), (9, 0.1))]
+    plain = [Found(place, score, None, 1) for place, score in ((2, 0.6), (8, 0.5), (1, 0.4), (9, 0.3))]
+    found = woven(asked, plain, {8, 9})
+    assert [one.place for one in found] == [1, 8, 2, 9, 3]
+    assert [one.score for one in found] == [0.9, 0.5, 0.5, 0.3, 0.3]
+    assert woven([], plain, {8, 9}) == [plain[1], plain[3]]
 
 
 @pytest.fixture(scope="module")

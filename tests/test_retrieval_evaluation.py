@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from evals.retrieval import data, measures, systems
+from evals.retrieval import data, measures, own, systems
 
 from tests.conftest import ROOT
 from tunewise import corpus
@@ -110,3 +110,9 @@ def test_three_citations_are_not_one_fact_thrice(index, development):
         places = systems.shipped(index, one)[:3]
         close = np.triu(index.vectors[places] @ index.vectors[places].T, 1)
         assert close.max() < 0.92
+
+
+def test_facts_without_questions_are_not_crowded_out(index, embedder):
+    beside = Index.open(index.folder.parent, own.robbed(index.corpus), embedder)
+    theirs, others, _ = own.recall(beside)
+    assert theirs >= 0.58 and others >= 0.72

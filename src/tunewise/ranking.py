@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import astuple, dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,17 @@ class Weights:
     """Natural logarithm of its words: a longer fact says more."""
     article: float = -0.07
     """Whether it is one of the article, whose general statements sit near every question."""
+
+
+class Found(NamedTuple):
+    """A candidate of a search."""
+
+    place: int
+    """Among all facts."""
+    score: float
+    """Of the mix; comparable within one query only."""
+    dense_rank: int | None
+    lexical_rank: int | None
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,62 @@ def evidence(places: NDArray[np.int64], cosines: Floats, lexical: Floats, layout
 def scores(found: Floats, weights: Weights) -> Floats:
     """The mix for each candidate; higher is better, comparable within one query only."""
     return np.asarray(found @ np.array(astuple(weights)), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One way to look at a query."""
+
+    rows: NDArray[np.float32]
+    """Embeddings of all facts, shape (facts, 384)."""
+    query: NDArray[np.float32]
+    """The query's, shape (384,)."""
+    words: NDArray[np.float32]
+    """BM25 of every fact, shape (facts,)."""
+    nearest: Callable[[int], list[int]]
+    """Places of so many facts by cosine, nearest first."""
+
+    def candidates(self, wide: int, admits: Callable[[int], bool]) -> tuple[list[int], list[int]]:
+        """The best of each search, by embedding and by words.
+
+        Args:
+            wide: How many each hands over.
+            admits: Whether a place may be handed over.
+        """
+        lexical = [place for place in best(self.words, wide) if self.words[place] > 0]
+        return [place for place in self.nearest(wide) if admits(place)], [place for place in lexical if admits(place)]
+
+    def ranked(self, dense: Sequence[int], lexical: Sequence[int], layout: Layout) -> list[Found]:
+        """Candidates in the order of the mix, best first."""
+        places = np.array(list(dict.fromkeys([*dense, *lexical])), dtype=np.int64)
+        if not len(places):
+            return []
+        cosines = (self.rows[places] @ self.query).astype(np.float64)
+        mixed = scores(evidence(places, cosines, self.words[places].astype(np.float64), layout), Weights())
+        near, worded = ({place: rank for rank, place in enumerate(one, start=1)} for one in (dense, lexical))
+        ordered = np.lexsort((places, -mixed))
+        return [
+            Found(int(places[one]), float(mixed[one]), near.get(int(places[one])), worded.get(int(places[one])))
+            for one in ordered
+        ]
+
+
+def woven(asked: Sequence[Found], plain: Sequence[Found], unasked: Collection[int]) -> list[Found]:
+    """Both orders in one, so that facts nobody wrote questions for are not crowded out by those that have some.
+
+    A fact without questions takes the place that it has where none are known of any fact. The places between go to
+    the facts with questions, in their own order.
+
+    Args:
+        asked: Candidates by the search that knows the questions, best first.
+        plain: Candidates by the one that knows of none.
+        unasked: Places, among all facts, of the facts without questions.
+    """
+    others = iter([one for one in asked if one.place not in unasked])
+    order = [one if one.place in unasked else next(others, None) for one in plain]
+    kept = [*(one for one in order if one is not None), *others]
+    lowest = accumulate((one.score for one in kept), min)
+    return [one._replace(score=score) for one, score in zip(kept, lowest, strict=True)]
 
 
 def best(values: NDArray[np.float32], k: int) -> list[int]:

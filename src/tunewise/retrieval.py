@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,11 @@ from tunewise.adapter import Adapter
 from tunewise.corpus import Corpus
 from tunewise.embedding import WIDTH, Embedder
 from tunewise.errors import StoreError
-from tunewise.ranking import Layout, Weights, best, evidence, query_terms, scores, terms
+from tunewise.ranking import Found, Layout, Side, best, query_terms, terms, woven
 from tunewise.schema import Fact, Hit
 from tunewise.spelling import Speller
 
-FORMAT = 7
+FORMAT = 8
 """Version of the layout of an index folder."""
 MANIFEST = "manifest.json"
 WORDS = "words.json"
@@ -90,6 +91,7 @@ class Index:
         self._place = {fact.id: place for place, fact in enumerate(self._facts)}
         self._layout = Layout.of(self._facts)
         self._adapter = Adapter.shipped()
+        self._unasked = unasked(corpus)
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
             if manifest["corpus"] != corpus.digest or manifest["facts"] != len(self._facts):
@@ -99,6 +101,7 @@ class Index:
             self.vectors: NDArray[np.float32] = np.load(folder / "vectors.npy", allow_pickle=False)
             self._near: NDArray[np.float32] = self._adapter.facts(self.vectors)
             self._lexical = bm25s.BM25.load(str(folder / "bm25"), load_corpus=False)
+            self._bare = bm25s.BM25.load(str(folder / "bare"), load_corpus=False) if self._unasked else None
             self._speller = Speller(json.loads((folder / WORDS).read_text()), embedder.words())
             self._store = _chroma(_client(server, folder / manifest["store"]), manifest["store"], embedder, old=True)
             if self._store._collection.count() != len(self._facts):
@@ -186,25 +189,32 @@ class Index:
         """`search` with the query's embedding at hand."""
         return self._search(self._speller.correct(query), vector, k, only or Filter())
 
-    def _search(self, query: str, vector: NDArray[np.float32], k: int, restriction: Filter) -> list[Hit]:
-        turned, weights = self._adapter.queries(vector), self._lexical_scores(query)
-        wide = min(len(self._facts), CANDIDATES if restriction == Filter() else FILTERED)
-        dense, lexical = self._candidates(turned, weights, wide, restriction)
-        if len(dense) < k and wide < len(self._facts):
-            dense, lexical = self._candidates(turned, weights, len(self._facts), restriction)
-        dense_rank = {place: rank for rank, place in enumerate(dense, start=1)}
-        lexical_rank = {place: rank for rank, place in enumerate(lexical, start=1)}
-        ranked = self._fuse(list(dict.fromkeys([*dense, *lexical])), turned, weights)
-        ordered = sorted(ranked, key=lambda place: (-ranked[place], place))
+    def _search(self, query: str, vector: NDArray[np.float32], k: int, only: Filter) -> list[Hit]:
+        turned = self._adapter.queries(vector)
+        near = Side(self._near, turned, self._lexical_scores(query), partial(self._dense, turned))
+        found = self._ranked(near, k, only)
+        if self._bare is not None:
+            words = self._lexical_scores(query, self._bare)
+            plain = Side(self.vectors, vector, words, partial(best, self.vectors @ vector))
+            found = woven(found, self._ranked(plain, k, only), self._unasked)
+        kept = set(self._without_twins([one.place for one in found], k))
         return [
-            Hit(
-                fact=self._facts[place],
-                score=ranked[place],
-                dense_rank=dense_rank.get(place),
-                lexical_rank=lexical_rank.get(place),
-            )
-            for place in self._without_twins(ordered, k)
+            Hit(fact=self._facts[one.place], score=one.score, dense_rank=one.dense_rank, lexical_rank=one.lexical_rank)
+            for one in found
+            if one.place in kept
         ]
+
+    def _ranked(self, side: Side, k: int, only: Filter) -> list[Found]:
+        """Every candidate that a filter admits, best first; of all facts where a filter leaves too few."""
+
+        def admits(place: int) -> bool:
+            return only.admits(self._facts[place])
+
+        wide = min(len(self._facts), CANDIDATES if only == Filter() else FILTERED)
+        dense, lexical = side.candidates(wide, admits)
+        if len(dense) < k and wide < len(self._facts):
+            dense, lexical = side.candidates(len(self._facts), admits)
+        return side.ranked(dense, lexical, self._layout)
 
     def vector(self, fact: Fact) -> NDArray[np.float32]:
         """Embedding of an indexed fact, shape (384,)."""
@@ -222,17 +232,6 @@ class Index:
         """
         return np.asarray(self._near @ self._adapter.queries(vector), dtype=np.float32)
 
-    def _candidates(
-        self, turned: NDArray[np.float32], weights: NDArray[np.float32], wide: int, only: Filter
-    ) -> tuple[list[int], list[int]]:
-        """The best of each search that a filter admits."""
-        words = [place for place in best(weights, wide) if weights[place] > 0]
-        dense, lexical = (
-            [place for place in places if only.admits(self._facts[place])]
-            for places in (self._dense(turned, wide), words)
-        )
-        return dense, lexical
-
     def _dense(self, vector: NDArray[np.float32], k: int) -> list[int]:
         try:
             found = self._store._collection.query(query_embeddings=[vector], n_results=k, include=["distances"])
@@ -243,22 +242,12 @@ class Index:
             raise _silent(self.server) from error
         return [self._place[identifier] for identifier in found["ids"][0] if identifier in self._place]
 
-    def _lexical_scores(self, query: str) -> NDArray[np.float32]:
-        words = query_terms(query, self._lexical.vocab_dict)
+    def _lexical_scores(self, query: str, searcher: Any = None) -> NDArray[np.float32]:
+        searcher = searcher or self._lexical
+        words = query_terms(query, searcher.vocab_dict)
         if not words:
             return np.zeros(len(self._facts), dtype=np.float32)
-        return np.asarray(self._lexical.get_scores(words), dtype=np.float32)
-
-    def _fuse(
-        self, places: Sequence[int], turned: NDArray[np.float32], weights: NDArray[np.float32]
-    ) -> dict[int, float]:
-        """The score of each candidate."""
-        if not places:
-            return {}
-        chosen = np.array(places, dtype=np.int64)
-        cosines = (self._near[chosen] @ turned).astype(np.float64)
-        found = evidence(chosen, cosines, weights[chosen].astype(np.float64), self._layout)
-        return {place: float(score) for place, score in zip(places, scores(found, Weights()), strict=True)}
+        return np.asarray(searcher.get_scores(words), dtype=np.float32)
 
     def _without_twins(self, places: Sequence[int], k: int) -> list[int]:
         kept: list[int] = []
@@ -306,6 +295,11 @@ def indexed_text(fact: Fact) -> str:
 def lexical_text(fact: Fact, questions: Sequence[str] = ()) -> str:
     """What BM25 reads of a fact: its words, the title and the heading it stands under, and what asks for it."""
     return " ".join([f"{fact.title}. {fact.section}: {fact.text}", *questions])
+
+
+def unasked(corpus: Corpus) -> frozenset[int]:
+    """Places of the facts that no question is known for, such as those of one's own documents."""
+    return frozenset(place for place, fact in enumerate(corpus.facts) if fact.id not in corpus.questions)
 
 
 def index_folder(root: Path, corpus: Corpus, server: str | None = None) -> Path:
@@ -376,8 +370,6 @@ def _build(
     reuse: bool,
     server: str | None,
 ) -> None:
-    import bm25s
-
     root = folder.parent
     # It may hold texts of the user's own.
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -401,10 +393,10 @@ def _build(
                 metadatas=[{"topic": fact.topic, "kind": fact.kind} for fact in facts[part]],
                 ids=[fact.id for fact in facts[part]],
             )
-        lexical = bm25s.BM25(method="lucene", k1=1.2, b=0.6)
         read = [lexical_text(fact, corpus.questions.get(fact.id, ())) for fact in facts]
-        lexical.index([terms(text) for text in read], show_progress=False)
-        lexical.save(str(scratch / "bm25"))
+        _index_words(read, scratch / "bm25")
+        if unasked(corpus):
+            _index_words([lexical_text(fact) for fact in facts], scratch / "bare")
         np.save(scratch / "vectors.npy", vectors, allow_pickle=False)
         (scratch / WORDS).write_text(json.dumps(Counter(LETTERS.findall(" ".join(read).lower()))))
         keys = [sha256(text.encode()).hexdigest() for text in texts]
@@ -415,6 +407,14 @@ def _build(
         _put_in_place(scratch, folder, server)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _index_words(read: Sequence[str], folder: Path) -> None:
+    import bm25s
+
+    searcher = bm25s.BM25(method="lucene", k1=1.2, b=0.6)
+    searcher.index([terms(text) for text in read], show_progress=False)
+    searcher.save(str(folder))
 
 
 def _put_in_place(scratch: Path, folder: Path, server: str | None) -> None:

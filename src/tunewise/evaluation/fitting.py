@@ -54,7 +54,6 @@ KEEP_EVERY = 100
 Rows = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Pairs = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -273,14 +272,14 @@ def _log_odds(model: LogisticRegression, rows: Floats, classes: int) -> Floats:
     return scores
 
 
-def _pairs(every: Sequence[Scenario], count: int) -> Pairs:
+def _pairs(every: Sequence[Scenario], count: int) -> Ints:
     """For each copy its place and that of its scenario, shape (copies, 2)."""
     places = {scenario.id: place for place, scenario in enumerate(every[:count])}
     found = [(place, places[copy.id]) for place, copy in enumerate(every[count:], start=count)]
     return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
-def _steadied(rows: Floats, pairs: Pairs) -> Callable[[Floats], Floats]:
+def _steadied(rows: Floats, pairs: Ints) -> Callable[[Floats], Floats]:
     """A symmetric map of coordinates that shortens the directions in which a copy differs from its scenario.
 
     A fit with an L2 penalty behind it leans on them less, so that its verdict stands under small talk and slips
@@ -293,7 +292,7 @@ def _steadied(rows: Floats, pairs: Pairs) -> Callable[[Floats], Floats]:
     return lambda found: found + ((found @ directions.T) * shorter) @ directions
 
 
-def _out_of_fold(rows: Floats, labels: NDArray[Any], groups: NDArray[Any], strength: float, pairs: Pairs) -> Floats:
+def _out_of_fold(rows: Floats, labels: NDArray[Any], groups: NDArray[Any], strength: float, pairs: Ints) -> Floats:
     """Log-odds of each scenario by fits that had not seen its family."""
     scores = np.zeros((len(rows), len(ORDER)))
     for seed in SEEDS:
@@ -303,7 +302,7 @@ def _out_of_fold(rows: Floats, labels: NDArray[Any], groups: NDArray[Any], stren
 
 
 def _fitted_log_odds(
-    rows: Floats, labels: NDArray[Any], train: Ints, test: Ints, strength: float, pairs: Pairs
+    rows: Floats, labels: NDArray[Any], train: Ints, test: Ints, strength: float, pairs: Ints
 ) -> Floats:
     """Log-odds of some rows by a fit on others."""
     steady = _steadied(rows, pairs[np.isin(pairs, train).all(axis=1)])
@@ -321,7 +320,7 @@ def _tempered_loss(scores: Floats, labels: NDArray[Any]) -> tuple[float, float]:
 
 
 def _learning_curve(
-    rows: Floats, every: Sequence[Scenario], count: int, strength: float, pairs: Pairs
+    rows: Floats, every: Sequence[Scenario], count: int, strength: float, pairs: Ints
 ) -> Iterator[tuple[int, tuple[float, float]]]:
     """Accuracy on the first `count`, without the copies, when each fold is fitted on a part of its families."""
     labels = np.array([ORDER.index(scenario.verdict) for scenario in every])
