@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from evals.retrieval import data, measures, own, systems
+from evals.retrieval import data, measures, own, reasons, systems
 
 from tests.conftest import ROOT
 from tunewise import corpus
@@ -116,3 +116,7 @@ def test_facts_without_questions_are_not_crowded_out(index, embedder):
     beside = Index.open(index.folder.parent, own.robbed(index.corpus), embedder)
     theirs, others, _ = own.recall(beside)
     assert theirs >= 0.58 and others >= 0.72
+
+
+def test_the_facts_under_reasons_stay_in_the_askers_field(advisor):
+    assert reasons.share(advisor, reasons.sample(120)) >= 0.38

@@ -16,8 +16,7 @@ from sklearn.linear_model import LogisticRegression
 
 from evals.retrieval import data, measures, systems
 from tunewise import Advisor
-from tunewise.ranking import Weights, best, evidence
-from tunewise.retrieval import CANDIDATES
+from tunewise.ranking import Weights
 
 FOLDS = 7
 STRENGTH = 0.03
@@ -37,9 +36,8 @@ def main() -> None:
     wanted: list[Ints] = []
     names: list[list[str]] = []
     for query, one in zip(asked, systems.ask(index, asked), strict=True):
-        near, words = best(one.cosines.astype(np.float32), CANDIDATES), best(one.lexical.astype(np.float32), CANDIDATES)
-        places = np.array(list(dict.fromkeys([*near, *(place for place in words if one.lexical[place] > 0)])))
-        found.append(evidence(places, one.cosines[places], one.lexical[places], index._layout))
+        places, rows = systems.candidates(index, one)
+        found.append(rows)
         names.append([index.corpus.facts[place].id for place in places])
         wanted.append(np.array([grades[query.id].get(name, 0) for name in names[-1]], dtype=np.int64))
     folds = np.random.default_rng(0).permutation(len(asked)) % FOLDS

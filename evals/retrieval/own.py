@@ -50,7 +50,8 @@ def recall(index: Index) -> tuple[float, float, int]:
     """
     lonely = {index.corpus.facts[place].id for place in unasked(index.corpus)}
     grades = data.judgements()
-    own, others = [], []
+    own: list[float] = []
+    others: list[float] = []
     for query in data.queries("development"):
         right = {fact for fact, grade in grades[query.id].items() if grade == 2 and fact in index.corpus.by_id}
         found = {hit.fact.id for hit in index.search(query.text, DEPTH)}

@@ -77,6 +77,14 @@ def bare(index: Index, asked: Sequence[Query]) -> list[Asked]:
     return found
 
 
+def candidates(index: Index, asked: Asked) -> tuple[NDArray[np.int64], Floats]:
+    """What both searches hand to the fusion: places, and what speaks for each, shape (candidates, 6)."""
+    near = best(asked.cosines.astype(np.float32), CANDIDATES)
+    words = [place for place in best(asked.lexical.astype(np.float32), CANDIDATES) if asked.lexical[place] > 0]
+    places = np.array(list(dict.fromkeys([*near, *words])), dtype=np.int64)
+    return places, evidence(places, asked.cosines[places], asked.lexical[places], index._layout)
+
+
 def shipped(index: Index, asked: Asked, weights: Weights | None = None, *, diverse: bool = True) -> list[int]:
     """The order that `Index.search` gives.
 
@@ -86,10 +94,7 @@ def shipped(index: Index, asked: Asked, weights: Weights | None = None, *, diver
         weights: Of the mix; those that ship where not given.
         diverse: Leave out near-twins.
     """
-    near = best(asked.cosines.astype(np.float32), CANDIDATES)
-    words = [place for place in best(asked.lexical.astype(np.float32), CANDIDATES) if asked.lexical[place] > 0]
-    places = np.array(list(dict.fromkeys([*near, *words])), dtype=np.int64)
-    found = evidence(places, asked.cosines[places], asked.lexical[places], index._layout)
+    places, found = candidates(index, asked)
     mixed = scores(found, weights or Weights())
     ordered = [int(place) for place in places[np.lexsort((places, -mixed))]]
     return index._without_twins(ordered, DEPTH) if diverse else ordered[:DEPTH]

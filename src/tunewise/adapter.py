@@ -3,8 +3,8 @@
 A sentence embedder puts a question near texts that are worded like it; what answers it is worded otherwise. Two
 matrices, fitted on questions that were written for the facts of the knowledge folder, turn both sides so that each
 question stands nearest to its fact (contrastive loss of van den Oord et al. 2018, "Representation learning with
-contrastive predictive coding", arXiv:1807.03748). Nothing of the embedder changes, so that vectors stay as they are. Facts that
-no question was written for gain nothing; `ranking.woven` sees to it that they lose nothing either.
+contrastive predictive coding", arXiv:1807.03748). Nothing of the embedder changes, so that vectors stay
+as they are. Facts that no question was written for gain nothing; `ranking.woven` sees to it that they lose nothing.
 `python -m evals.retrieval.adapting` fits them.
 """
 

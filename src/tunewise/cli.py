@@ -374,7 +374,7 @@ def fit(
 ) -> None:
     """Fit the decision head on labelled scenarios. Scenarios of the test split are left out.
 
-    Reads every scenario once with the model (about 1.5 s each; kept in evals/runs, so it can be interrupted).
+    Reads every scenario once with the model (about a second each; kept in evals/runs, so it can be interrupted).
     """
     with _with_extra("eval"):
         from tunewise.evaluation import commands
