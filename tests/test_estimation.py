@@ -11,7 +11,8 @@ from tunewise.errors import UserError
 from tunewise.estimation import calculator, formulas
 from tunewise.estimation.calculator import Topic, calculate
 from tunewise.estimation.catalogue import gpu, gpus, shape_of, shapes
-from tunewise.estimation.quantities import Kind, read
+from tunewise.estimation.quantities import read
+from tunewise.estimation.rules import Kind
 from tunewise.schema import Method
 
 
@@ -68,9 +69,11 @@ def test_impossible_sizes_are_refused(bad):
         formulas.training_compute(bad, 1e9)
 
 
-def test_a_model_that_does_not_fit_is_not_served():
-    with pytest.raises(UserError, match="do not fit"):
-        formulas.serving(70e9, gpu("RTX 3090"))
+def test_a_model_larger_than_a_card_is_served_on_as_many_as_its_weights_need():
+    assert formulas.cards_for(70e9, gpu("RTX 3090")) == 6
+    speed = formulas.serving(70e9, gpu("RTX 3090"))[0]
+    assert speed.quantity == "speed of one stream on 6 × RTX 3090"
+    assert speed.high == pytest.approx(6 * 936 / 140) and speed.low == pytest.approx(speed.high / 4)
 
 
 def test_an_unknown_card_is_named_with_the_known_ones():
@@ -101,6 +104,9 @@ def test_shapes_scale_with_the_size():
         ("How large a model can 1B tokens of text feed?", Topic.MODEL_SIZE, "200M"),
         ("How fast is an 8B model in 4-bit on an L4?", Topic.SERVING, "tokens/s"),
         ("Does a 13B model fit on two 3090s?", Topic.INFERENCE_MEMORY, "48 GB"),
+        ("22B model, 6-bit weights, 16k context, will it go on a 7900 XTX?", Topic.INFERENCE_MEMORY, "24 GB"),
+        ("Can a Mac with 192GB unified memory run a 120B at 8 bit?", Topic.INFERENCE_MEMORY, "192 GB): inference in 8"),
+        ("How much to train a 1.3B on 26B tokens on 8 H100 at $2/hour?", Topic.TRAINING_COST, "$253 to $650"),
     ],
 )
 def test_calculation_questions_are_answered(text, topic, words):

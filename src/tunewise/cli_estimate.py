@@ -10,7 +10,8 @@ from tunewise.errors import InputError
 from tunewise.estimation import calculator, formulas
 from tunewise.estimation.catalogue import Gpu, gpu
 from tunewise.estimation.formulas import Tuning
-from tunewise.estimation.quantities import Kind, read
+from tunewise.estimation.quantities import read
+from tunewise.estimation.rules import Kind
 from tunewise.schema import Estimate, Method
 
 app = typer.Typer(

@@ -12,7 +12,8 @@ from enum import StrEnum
 from tunewise.decision import stated
 from tunewise.estimation import quantities
 from tunewise.estimation.numbers import Amount, amounts
-from tunewise.estimation.quantities import Kind, Quantity
+from tunewise.estimation.quantities import Quantity
+from tunewise.estimation.rules import Kind
 from tunewise.factors import split_clauses
 from tunewise.prompts import FactorSpec
 from tunewise.schema import Contradiction, Factor, Judgement, LevelChange, Question

@@ -4,10 +4,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
-from tunewise.estimation import formulas
+from tunewise.estimation import bills, formulas
 from tunewise.estimation.catalogue import Gpu, gpu, shape_of
 from tunewise.estimation.formulas import Tuning, short
-from tunewise.estimation.quantities import Kind, Quantity, first, read
+from tunewise.estimation.quantities import Quantity, first, read
+from tunewise.estimation.rules import Kind
 from tunewise.schema import Estimate, Method, Value
 
 LONGEST = 45
@@ -76,11 +77,24 @@ SUFFICES = re.compile(
 GIVEN = frozenset({Kind.GPUS, Kind.MEMORY, Kind.TOKENS, Kind.CONTEXT, Kind.BITS, Kind.BATCH})
 BRIEF = 12
 """Words up to which a size and another quantity are a calculation without any word that asks for a number."""
+FEW = 30
+"""Words up to which a size and a card with a question such as "realistic?" are a calculation."""
 EXPLAINS = re.compile(
     r"\b(?:why|what (?:is|are|does)|explain|how (?:do|does|is|was)|who|quality"
     r"|accura\w+|know|good|we|our|better|legal)\b",
     re.I,
 )
+FEASIBLE = re.compile(
+    r"\b(?:fits?|run|runs|running|loads?|serve|host|hold|train\w*|fine-?tun\w*|tune|q?lora|realistic|possible|feasible"
+    r"|enough|chance|eta|cope|handle|go on)\b",
+    re.I,
+)
+ADVICE = re.compile(
+    r"\b(?:why|explain|quality|accura\w+|better|legal|worth|stop|replace|know|reliabl\w+|tone|customers?|strategy|slow"
+    r"|overkill|overfit\w*|good)\b|(?:^|[.!?]\s+)(?:fine-?tune|train)\b",
+    re.I,
+)
+"""Words of one who does not ask whether something fits."""
 SHOULD = re.compile(r"\bshould\b|\bsollen? (?:wir|ich)\b", re.I)
 CHOOSES = re.compile(
     r"\bdid\b|\bwhich way\b|\bbetter\b|\bworth\b|\bor (?:just )?(?:prompt|rag|use|train|fine|buy|an? api)", re.I
@@ -100,6 +114,9 @@ class Topic(StrEnum):
     AFFORDABLE = "tokens that fit a time"
     MODEL_SIZE = "model size"
     SERVING = "serving"
+    RENT = "rent"
+    TOKEN_BILL = "bill for tokens"
+    ITEM_BILL = "bill for labels or items"
 
 
 class Calculation(Value):
@@ -126,7 +143,11 @@ FACTS: Mapping[Topic, tuple[str, ...]] = {
     Topic.AFFORDABLE: ("F06.06", "F07.05"),
     Topic.MODEL_SIZE: ("F06.13", "F06.03"),
     Topic.SERVING: ("F27.02", "F27.15"),
+    Topic.RENT: ("F07.06",),
+    Topic.TOKEN_BILL: (),
+    Topic.ITEM_BILL: (),
 }
+BILLS = {"rent": Topic.RENT, "tokens": Topic.TOKEN_BILL, "items": Topic.ITEM_BILL}
 
 
 def calculate(text: str) -> Calculation | None:
@@ -145,6 +166,10 @@ def calculate(text: str) -> Calculation | None:
     quantities = read(text)
     kinds = {quantity.kind for quantity in quantities}
     means = {Kind.GPUS, Kind.MEMORY} & kinds
+    if not (TRAINING.search(text) and kinds >= {Kind.PARAMETERS, Kind.TOKENS}) and (
+        bill := bills.bill(text, quantities)
+    ):
+        return _billed(bill, quantities)
     brief = (
         "?" in text
         and len(text.split()) <= BRIEF
@@ -152,13 +177,28 @@ def calculate(text: str) -> Calculation | None:
         and GIVEN & kinds
         and not EXPLAINS.search(text)
     )
-    if not brief and not any(ASKS.search(sentence) or (means and SUFFICES.search(sentence)) for sentence in asked):
+    feasible = (
+        len(text.split()) <= FEW
+        and Kind.PARAMETERS in kinds
+        and bool(means)
+        and any("?" in sentence and FEASIBLE.search(sentence) for sentence in asked)
+        and not ADVICE.search(text)
+    )
+    if not (brief or feasible) and not any(
+        ASKS.search(sentence) or (means and SUFFICES.search(sentence)) for sentence in asked
+    ):
         return None
     topic = _topic(text, quantities)
     if topic is None:
         return None
     estimates, sentence = _RESULTS[topic](text, quantities)
     return Calculation(topic=topic, estimates=tuple(estimates), read=quantities, sentence=sentence, facts=FACTS[topic])
+
+
+def _billed(bill: bills.Bill, quantities: tuple[Quantity, ...]) -> Calculation:
+    topic = BILLS[bill.what]
+    sentence = f"{bill.sentence} come to {span(bill.estimate)}."
+    return Calculation(topic=topic, estimates=(bill.estimate,), read=quantities, sentence=sentence, facts=FACTS[topic])
 
 
 def for_advice(method: Method | None, kind: str, situation: str) -> tuple[Estimate, ...]:
@@ -227,7 +267,9 @@ def _topic(text: str, quantities: Sequence[Quantity]) -> Topic | None:
         return Topic.TRAINING_COST
     if trains and (dear or Kind.TOKENS in kinds):
         return Topic.TRAINING_COST
-    if not trains and (speed or (SERVING.search(text) and dear)):
+    # Of a machine named by its memory alone the bandwidth is not known.
+    unknown = Kind.MEMORY in kinds and Kind.GPUS not in kinds
+    if not trains and not unknown and (speed or (SERVING.search(text) and dear)):
         return Topic.SERVING
     if MEMORY.search(text) or Kind.GPUS in kinds or Kind.MEMORY in kinds:
         return Topic.TRAINING_MEMORY if trains else Topic.INFERENCE_MEMORY
@@ -272,7 +314,7 @@ def _kv_cache(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
 
 
 def _training_cost(text: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
-    size, card = _number(found, Kind.PARAMETERS, 0), _card(found)
+    size, card = _number(found, Kind.PARAMETERS, 0), _priced(_card(found), found)
     given = first(found, Kind.TOKENS)
     tokens = given.number if given and given.number > 1e5 else None
     scratch = re.search(r"scratch|pre-?train", text, re.I) and not re.search(r"continu", text, re.I)
@@ -324,7 +366,9 @@ def _serving(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
     bits = first(found, Kind.BITS)
     width = bits.number if bits else 16.0 if formulas.weights(size).low < card.memory else 4.0
     estimates = formulas.serving(size, card, width)
-    words = f"One stream of {short(size)} parameters in {width:g} bits on {card.name} writes {span(estimates[0])}"
+    count = formulas.cards_for(size, card, width)
+    on = f"{count} × {card.name}, which the weights need," if count > 1 else card.name
+    words = f"One stream of {short(size)} parameters in {width:g} bits on {on} writes {span(estimates[0])}"
     if len(estimates) > 1:
         words += f", at {span(estimates[1])} a million tokens while it is always busy"
     return estimates, words + "; batching many requests raises the total several times."
@@ -361,20 +405,30 @@ def figure(value: float) -> str:
 
 def _fits(found: Sequence[Quantity], estimates: Sequence[Estimate]) -> str:
     named = first(found, Kind.GPUS)
-    if named is None or named.gpu is None:
+    memory = first(found, Kind.MEMORY)
+    if named and named.gpu:
+        room, where = named.gpu.memory * named.number, f"On {named.number:g} × {named.gpu.name}"
+    elif memory:
+        room, where = memory.number, "In the memory named"
+    else:
         return ""
-    room = named.gpu.memory * named.number
     totals = [item for item in estimates if item.quantity.startswith("memory of")]
     verdicts = []
     for item in totals:
         word = "fits" if item.high <= room else "may just fit" if item.low <= room else "does not fit"
         verdicts.append(f"{item.quantity.removeprefix('memory of ')} {word}")
-    return f"On {named.number:g} × {named.gpu.name} ({room:g} GB): {', '.join(verdicts)}."
+    return f"{where} ({room:g} GB): {', '.join(verdicts)}."
 
 
 def _card(found: Sequence[Quantity]) -> Gpu:
     named = first(found, Kind.GPUS)
     return named.gpu if named and named.gpu else gpu(USUAL_CARD)
+
+
+def _priced(card: Gpu, found: Sequence[Quantity]) -> Gpu:
+    """The card at the hourly price that the text gives, if any."""
+    price = next((item for item in found if item.kind is Kind.MONEY and item.unit == "USD/hour"), None)
+    return card.model_copy(update={"price": (price.number, price.number)}) if price and price.number > 0 else card
 
 
 def _tuning_tokens(found: Sequence[Quantity]) -> float:

@@ -314,6 +314,11 @@ def labels_needed(method: str, kind: str) -> Estimate | None:
     )
 
 
+def cards_for(parameters: float, card: Gpu, bits: float = 16) -> int:
+    """How many cards the weights alone need."""
+    return max(math.ceil(weights(parameters, bits).low / card.memory), 1)
+
+
 def serving(parameters: float, card: Gpu, bits: float = 16) -> list[Estimate]:
     """Speed of one stream and, where the card has a price, dollars a million tokens.
 
@@ -321,21 +326,26 @@ def serving(parameters: float, card: Gpu, bits: float = 16) -> list[Estimate]:
     or more, and many streams at once share the reading.
     """
     size = weights(parameters, bits).low
-    if size > card.memory:
-        raise UserError(f"{size:,.0f} GB of weights do not fit the {card.memory:g} GB of {card.name}.")
-    ceiling = card.bandwidth / size
+    count = cards_for(parameters, card, bits)
+    ceiling = count * card.bandwidth / size
+    many = f"{count} × " if count > 1 else ""
     speed = Estimate(
-        quantity=f"speed of one stream on {card.name}",
-        low=ceiling / 2,
+        quantity=f"speed of one stream on {many}{card.name}",
+        low=ceiling / (2 if count == 1 else 4),
         high=ceiling,
         unit="tokens/s",
-        formula=f"{card.bandwidth:g} GB/s / {size:.3g} GB; half of it as the lower end",
+        formula=f"{many}{card.bandwidth:g} GB/s / {size:.3g} GB; "
+        + (
+            "half of it as the lower end"
+            if count == 1
+            else "a quarter of it as the lower end, for cards wait for each other"
+        ),
         source=BANDWIDTH,
     )
     if card.price is None:
         return [speed]
     low, high = card.price
-    million = 1e6 / SECONDS
+    million = count * 1e6 / SECONDS
     return [
         speed,
         Estimate(

@@ -12,8 +12,10 @@ ONES = {
     "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "zero": 0,
     "ein": 1, "eine": 1, "einen": 1, "einer": 1, "zwei": 2, "drei": 3, "vier": 4, "fünf": 5, "sechs": 6, "sieben": 7,
     "acht": 8, "neun": 9, "zehn": 10, "zwölf": 12, "zwanzig": 20, "dreißig": 30, "fünfzig": 50,
-    "un": 1, "une": 1, "deux": 2, "trois": 3, "quatre": 4, "cinq": 5, "dix": 10, "vingt": 20, "cinquante": 50,
+    "un": 1, "une": 1, "deux": 2, "trois": 3, "quatre": 4, "cinq": 5, "huit": 8,
+    "dix": 10, "vingt": 20, "cinquante": 50,
     "una": 1, "dos": 2, "tres": 3, "cuatro": 4, "cinco": 5, "diez": 10, "veinte": 20, "tre": 3,
+    "seis": 6, "ocho": 8, "quattro": 4, "cinque": 5, "otto": 8, "dieci": 10,
 }  # fmt: skip
 ARTICLES = frozenset({"a", "an", "one", "single", "ein", "eine", "einen", "einer", "un", "une", "una"})
 """Before a noun these count nothing: "a user", "one label per image"."""
@@ -39,26 +41,55 @@ PLURALS = {
 }  # fmt: skip
 """Plurals without a number: from two to ten of them."""
 SCALES = {
-    "k": 1e3, "thousand": 1e3, "tsd": 1e3, "tausend": 1e3, "mil": 1e3, "mille": 1e3, "mila": 1e3, "milliers": 1e3,
+    "k": 1e3, "thousand": 1e3, "thousands": 1e3, "tsd": 1e3,
+    "tausend": 1e3, "mil": 1e3, "mille": 1e3, "mila": 1e3, "milliers": 1e3,
     "lakh": 1e5, "lakhs": 1e5, "crore": 1e7, "crores": 1e7, "hundred": 100, "dozen": 12, "dutzend": 12,
-    "m": 1e6, "mm": 1e6, "mn": 1e6, "mio": 1e6, "million": 1e6, "millions": 1e6, "millionen": 1e6, "millones": 1e6,
+    "m": 1e6, "mm": 1e6, "mn": 1e6, "mio": 1e6, "mln": 1e6, "million": 1e6, "millions": 1e6, "millionen": 1e6,
+    "millones": 1e6,
     "millón": 1e6, "milioni": 1e6, "milhões": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "billions": 1e9,
     "milliarde": 1e9, "milliarden": 1e9, "milliard": 1e9, "milliards": 1e9, "mrd": 1e9, "miliardi": 1e9,
     "t": 1e12, "tn": 1e12, "trillion": 1e12, "trillions": 1e12, "千": 1e3, "万": 1e4, "萬": 1e4, "亿": 1e8, "億": 1e8,
 }  # fmt: skip
+FOREIGN = frozenset({
+    "millionen", "millones", "millón", "milioni", "milhões", "milliarden", "milliards", "miliardi", "tausend", "mil",
+})  # fmt: skip
+"""Scales of languages that write a comma before decimals."""
 LETTERS = frozenset({"k", "m", "mm", "mn", "b", "bn", "t", "tn"})
 MOST = (
-    r"under|below|less than|fewer than|at most|up to|no more than|not more than|maximum(?: of)?|max\.?|within|<=?|≤"
+    r"n['’]t (?:wanna |want to )?(?:pay|spend|cost|take|need) more than|not (?:pay|spend|cost|take) more than"
+    r"|no worse than|faster than|sans dépasser|quicker than|no longer than|can't go over|cannot go over|not exceed"
+    r"|never exceed|capped at|limited to|inférieure?s? à|inferior(?:es)? a|kleiner als|geringer als|meno di"
+    r"|sotto(?: i| le)?"
+    r"|under|below|less than|fewer than|at most|up to|no more than|not more than|maximum(?: of)?|max\.?|within|<=?|≤"
     r"|höchstens|maximal|bis zu|unter|weniger als|au plus|moins de|jusqu'à|máximo|hasta|menos de|al massimo"
 )
 LEAST = (
-    r"over|above|more than|at least|no less than|minimum(?: of)?|exceeding|north of|>=?|≥|mehr als|mindestens|über"
+    r"over|above|atleast|more than|longer than|at least|no less than|minimum(?: of)?|exceeding|north of|>=?|≥|mehr als"
+    r"|mindestens|über"
     r"|plus de|au moins|más de|al menos|oltre|almeno"
 )
-BOUND = re.compile(rf"(?:(?<!\w)(?:(?P<most>{MOST})|(?P<least>{LEAST}))[ ]?)(?:[~≈$€£]|about |around |some )?$", re.I)
-BETWEEN = re.compile(r"\b(?:between|zwischen|entre|from)[ ][$€£]?$", re.I)
+BOUND = re.compile(
+    rf"(?:(?<!\w)(?:(?P<most>{MOST})|(?P<least>{LEAST}))[ ]?)(?:[~≈$€£]|about |around |some |an? )?$", re.I
+)
+MORE_THAN = re.compile(
+    r"(?:^|[,.;:(!?–—-][ ]?|\b(?:have|has|had|with|of|is|are|was|were|be|at|and|or|well|just|only|slightly|little|bit"
+    r"|haben|hat|von|mit|sind|ist"
+    r"|go|for|costs?|needs?|got|gets?|takes?|took|by|from|to|in|on|contains?|holds?|gives?|collected|labell?ed|pay|paying|spen[dt]"
+    r"|used|own)[ ])$",
+    re.I,
+)
+"""What stands before "over" where it means more than; "four epochs over 2B tokens" does not."""
+BETWEEN = re.compile(r"\b(?:between|zwischen|entre|from|de|von|da)[ ][$€£]?$", re.I)
 JOIN = re.compile(r"[ ]?[-–—][ ]?[$€£]?|[ ](?:to|bis|and|und|or|oder|à|et|a|y)[ ][$€£]?", re.I)
+HOURLY = re.compile(
+    r"[ ]?(?:[$€£]|usd|eur|euros?|dollars?)?[ ]?(?:/|per |an? )[ ]?(?:gpu[ -]?)?(?:h|hr|hour|std)\b", re.I
+)
+"""Behind "1.006", which then has three decimals: nobody pays thousands an hour."""
+HALF = re.compile(r"[ ]and a half\b", re.I)
 OPEN = re.compile(r"\+(?!\w)|[ ](?:or more|and more|and up)\b|(?=多)", re.I)
+TIMES = re.compile(r"[ ]?[x×*·][ ]?10\^")
+REACH = 40
+"""Characters in front of a number within which the words that bound it are looked for."""
 GROUPED = re.compile(r"\d,$")
 PLURAL_DIGITS = re.compile(r"'?s of\b", re.I)
 
@@ -70,8 +101,10 @@ def _alternatives(words: object) -> str:
 _ONE = _alternatives(ONES)
 _GROUP = _alternatives(GROUPS)
 CORE = re.compile(
-    r"(?P<power>10\^\d{1,2}|\d+(?:\.\d+)?e\d{1,2}(?!\w))"
-    rf"|(?P<digits>{DIGITS})"
+    r"(?P<power>(?:\d+(?:\.\d+)?[ ]?[x×*·][ ]?)?10\^\d{1,2}|\d+(?:\.\d+)?e\d{1,2}(?!\w))"
+    rf"|(?P<digits>(?<=[A-Za-z]-)\d+(?:\.\d+)?|{DIGITS})"
+    r"|(?<![\w-])(?<!per )(?<!each )(?<!every )(?<!many )(?<!pro )(?<!par )(?<!for )"
+    r"(?P<alone>(?=(?:thousand|million|billion)[ ][a-z]))"
     rf"|(?<![\w-])(?P<plural>{_alternatives(PLURALS)})(?=[ ](?:of|de|von)\b|[ ][A-ZÄÖÜ])"
     rf"|(?<![\w-])(?P<vague>{_alternatives(VAGUE)})(?!\w)"
     rf"|(?<![\w-])(?P<words>(?:{_ONE}|{_GROUP})(?:[ -](?:(?<=hundred )and[ ])?(?:{_ONE}|{_GROUP})(?!\w))*)(?!\w)",
@@ -150,6 +183,8 @@ def _inside_a_word(text: str, start: int) -> bool:
 def _plain(text: str, match: re.Match[str]) -> _Plain:
     low, high = _value(match)
     scale, end = _scale(text, match.end(), match["digits"] is not None)
+    if match["digits"] and (more := HALF.match(text, end)):
+        low, high, end = low + 0.5, high + 0.5, more.end()
     bare = bool(match["words"]) and ARTICLES.issuperset(match["words"].lower().split()) and scale == 1
     if match["digits"] and not match["plural"] and (many := PLURAL_DIGITS.match(text, end)):
         return _Plain(2 * low * scale, 10 * high * scale, many.end(), scaled=True)
@@ -158,12 +193,16 @@ def _plain(text: str, match: re.Match[str]) -> _Plain:
 
 def _value(match: re.Match[str]) -> tuple[float, float]:
     if match["power"]:
-        base, _, exponent = match["power"].lower().replace("10^", "1e").partition("e")
+        base, _, exponent = TIMES.sub("e", match["power"].lower()).replace("10^", "1e").partition("e")
         return (float(base) * 10 ** int(exponent),) * 2
     if match["digits"]:
         # A point before three digits groups thousands, unless a scale follows: "4.000 Bilder", "1.125 million".
-        whole = _SCALE_ANY.match(match.string, match.end()) is None
+        scale = _SCALE_ANY.match(match.string, match.end())
+        whole = scale is None or (scale["word"] or "").lower() in FOREIGN
+        whole = whole and HOURLY.match(match.string, match.end()) is None
         return (number(match["digits"], whole=whole),) * 2
+    if match["alone"] is not None:
+        return 1.0, 1.0
     if match["plural"]:
         unit = PLURALS[match["plural"].lower()]
         return 2 * unit, 10 * unit
@@ -191,9 +230,10 @@ def _whole(text: str, start: int, plain: _Plain) -> Amount:
     low: float | None = plain.low
     high: float | None = plain.high
     first, end = start, plain.end
-    bound = BOUND.search(text[max(start - 24, 0) : start])
-    if bound:
-        start = max(start - 24, 0) + bound.start()
+    bound = BOUND.search(text[max(start - REACH, 0) : start])
+    begin = max(start - REACH, 0) + (bound.start() if bound else 0)
+    if bound and (bound["least"] not in ("over", "über") or MORE_THAN.search(text[:begin])):
+        start = begin
         low, high = (None, high) if bound["most"] else (low, None)
     elif more := OPEN.match(text, end):
         end, high = more.end(), None
@@ -205,7 +245,7 @@ def _second(text: str, start: int, low: _Plain) -> _Plain | None:
     match = CORE.match(text, join.end()) if join else None
     if join is None or match is None or not (match["digits"] or match["words"]):
         return None
-    joined = join.group().strip().lower()
+    joined = join.group().strip(" $€£").lower()
     if joined in ("or", "oder") and low.scaled:
         return None
     if joined in ("and", "und", "et", "y", "a", "à") and not BETWEEN.search(text[max(start - 10, 0) : start]):
@@ -222,7 +262,9 @@ def _spelled(words: str) -> float:
     if ARTICLES.issuperset(words.lower().split()):
         return 1.0
     value = 0.0
-    for word in re.split(r"[ -]+", words.lower()):
+    parts = re.split(r"[ -]+", words.lower())
+    # "a five week run": the article belongs to the noun.
+    for word in parts[1:] if parts[0] in ARTICLES and len(parts) > 1 and parts[1] in ONES else parts:
         if word in GROUPS:
             value = max(value, 1) * GROUPS[word]
         elif word != "and":

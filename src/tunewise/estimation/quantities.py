@@ -1,50 +1,15 @@
 """Quantities as people write them: "7B", "4×A100 80GB", "50k rows", "2,5 Mio. Bilder", "half a billion tokens"."""
 
+import math
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator, Sequence
 
 from tunewise.estimation import nouns
-from tunewise.estimation.catalogue import Gpu, gpus, shapes
+from tunewise.estimation.cards import cards
+from tunewise.estimation.catalogue import Gpu, shapes
 from tunewise.estimation.numbers import LIKE_LATIN, Amount, amounts
+from tunewise.estimation.rules import OFTEN, PAID_TIME, RULES, SPOKEN_OF, UNITS, Kind, Rule, days
 from tunewise.schema import Value
-
-
-class Kind(StrEnum):
-    """What a number counts."""
-
-    PARAMETERS = "parameters"
-    TOKENS = "tokens"
-    WORDS = "words"
-    CONTEXT = "context"
-    """Tokens of one sequence."""
-    EXAMPLES = "examples"
-    """Rows, images, labels, documents and the like."""
-    GPUS = "gpus"
-    MEMORY = "memory"
-    """GB of a card or a machine."""
-    DATA = "data"
-    """GB on a disk."""
-    BITS = "bits"
-    EPOCHS = "epochs"
-    BATCH = "batch"
-    RANK = "rank"
-    MONEY = "money"
-    DAYS = "days"
-    LATENCY = "latency"
-    """Milliseconds."""
-    RATE = "rate"
-    """Requests, or whatever is to be judged, a day."""
-    AUDIO = "audio"
-    """Hours of recordings."""
-
-
-UNITS = {
-    Kind.CONTEXT: "tokens", Kind.GPUS: "GPU", Kind.MEMORY: "GB", Kind.DATA: "GB", Kind.BATCH: "sequences",
-    Kind.MONEY: "USD", Kind.LATENCY: "ms", Kind.RATE: "requests/day", Kind.AUDIO: "hours",
-}  # fmt: skip
-"""Units, where they are not the name of the kind."""
 
 
 class Quantity(Value):
@@ -98,138 +63,41 @@ def _sensible(quantity: Quantity) -> bool:
 
 # -- what stands around a number --------------------------------------------------------------------------------------
 
-
-@dataclass(frozen=True)
-class _Rule:
-    """What stands behind or before a number, and what it counts then."""
-
-    kind: Kind
-    after: re.Pattern[str]
-    before: re.Pattern[str]
-    factor: Callable[[re.Match[str]], float]
-    articles: bool
-    """Whether "a" counts here, as in "a year"."""
-
-
-def _rule(
-    kind: Kind,
-    after: str = "",
-    before: str = "",
-    factor: Callable[[re.Match[str]], float] = lambda match: 1.0,
-    *,
-    articles: bool = False,
-) -> _Rule:
-    return _Rule(kind, re.compile(after, re.I), re.compile(rf"(?:{before})$", re.I), factor, articles)
-
-
-def _days(match: re.Match[str]) -> float:
-    return next(days for stem, days in nouns.DAYS if match["time"].lower().startswith(stem))
-
-
-def _gigabytes(match: re.Match[str]) -> float:
-    return nouns.GIGABYTES[(match["byte"] or "g")[0].lower()]
-
-
-def _per_day(match: re.Match[str]) -> float:
-    if "qps" in match.groupdict() and match["qps"]:
-        return 86_400.0
-    return 1.0 if match["daily"] else 1 / _days(match)
-
-
-TIME = rf"(?P<time>{nouns.TIME})"
-BYTES = r"(?P<byte>[kmgtp]i?b|gigs?|gigabytes?|terabytes?|megabytes?)\b"
-CURRENCY_BEFORE = r"(?P<mark>us\$|[$€£]|usd|eur|gbp)[ ]?"
-CURRENCY_AFTER = r"[ ]?(?P<mark>\$|€|£|(?:us[ -])?dollars?\b|usd\b|euros?\b|eur\b|bucks\b|pounds?\b|gbp\b)"
-SPOKEN_OF = r"(?:of )?(?:[\w-]+ ){0,2}?"
-PER_TIME = rf"[ ]?(?:/|per |an? |each |every |pro |am |par |por |al |a )[ ]?{TIME}"
-SEQUENCE = r"(?:tokens?[ -](?:of )?(?:long )?(?:context|sequences?|window|prompts?)|context|ctx|sequence length)"
-CODED = re.compile(r"\b(?P<code>int4|int8|fp8|fp16|bf16|fp32|nf4|q4\w*|q8\w*)\b", re.I)
-BITS_OF = {"int4": 4, "nf4": 4, "int8": 8, "fp8": 8, "fp16": 16, "bf16": 16, "fp32": 32}
-RULES: tuple[_Rule, ...] = (
-    _rule(Kind.BITS, r"[ -]?bits?\b"),
-    _rule(Kind.RANK, before=r"\b(?:rank|r)(?: of)?[ =:]+"),
-    _rule(Kind.EPOCHS, r"[ -]?(?:epochs?|epochen|époques?)\b", articles=True),
-    _rule(Kind.BATCH, before=r"\bbatch(?:[ -]?size)?(?: of| is)?[ =:]*"),
-    _rule(Kind.BATCH, r"[ ](?:concurrent|parallel|simultaneous)\b"),
-    _rule(Kind.LATENCY, r"[ ]?(?:ms|msec|milliseconds?|millisekunden|millisecondes)\b"),
-    _rule(Kind.LATENCY, r"[ ]?(?:µs|μs|microseconds?)\b", factor=lambda match: 0.001),
-    _rule(
-        Kind.LATENCY,
-        r"[ -]?(?:s|secs?|seconds?|sekunden?|secondes?|segundos?)\b(?!['’]|[ -]hand)"
-        rf"(?![ -](?:{nouns.SOUND}|clips?|snippets?))",
-        factor=lambda match: 1000.0,
-    ),
-    _rule(
-        Kind.GPUS,
-        rf"[ ]?[x×*]?[ -]?(?:{nouns.MAKER})?(?:{nouns.BETWEEN})?(?:{nouns.CARDS})(?!\w|[ -]hours?|{PER_TIME})",
-        articles=True,
-    ),
-    _rule(Kind.GPUS, r"[ ]card\b", before=r"\b(?:on|with|have|has|own|using|to)[ ]", articles=True),
-    _rule(Kind.GPUS, r"(?=[ ]\d+[ ]?gi?b[ -](?:cards?|gpus?)\b)", articles=True),
-    _rule(Kind.CONTEXT, rf"[ -]?{SEQUENCE}"),
-    _rule(
-        Kind.CONTEXT,
-        before=r"\b(?:context|sequence|seq|ctx)(?:[ -](?:length|window|len|size))?(?: of| is|:|=)?[ ]?",
-        after=r"(?![ ]?%|[\w-]*[ -]?(?:users?|requests?))",
-    ),
-    _rule(Kind.DATA, rf"[ ]?{BYTES} (?:of )?(?:[\w-]+ ){{0,3}}?(?:{nouns.STORED})\b", factor=_gigabytes),
-    _rule(Kind.DATA, rf"[ ]?{BYTES} of (?!(?:[\w-]+ )?{nouns.HELD}\b)[a-z]", factor=_gigabytes),
-    _rule(Kind.DATA, r"[ ]?(?P<byte>[p]i?b)\b", factor=_gigabytes),
-    _rule(Kind.MEMORY, rf"[ -]?(?:{BYTES}|g(?= of | ?v?ram))", factor=_gigabytes),
-    _rule(Kind.MONEY, before=CURRENCY_BEFORE),
-    _rule(Kind.MONEY, CURRENCY_AFTER),
-    _rule(Kind.MONEY, r"[ ](?P<mark>grand)\b", factor=lambda match: 1000.0),
-    _rule(
-        Kind.AUDIO,
-        rf"[ -]?{TIME}[ ]{SPOKEN_OF}(?:{nouns.SOUND})",
-        factor=lambda match: 24 * _days(match),
-        articles=True,
-    ),
-    _rule(
-        Kind.AUDIO,
-        rf"[ -]?(?=h|stund|or[ae]|min|ho){TIME}",
-        before=rf"\b(?:{nouns.SOUND})\b[\s\S]{{0,100}}",
-        factor=lambda match: 24 * _days(match),
-    ),
-    _rule(
-        Kind.DAYS,
-        rf"(?:[ -]?|[ ](?:{nouns.MORE})[ ]){TIME}(?![ -](?:ago|old|later|of age|away)\b)",
-        factor=_days,
-        articles=True,
-    ),
-    _rule(Kind.TOKENS, rf"(?:[ -](?:of |de )?(?:{nouns.BETWEEN})?)?(?:tokens?|tok)\b"),
-    _rule(
-        Kind.WORDS, rf"(?:[ -](?:of |de )?(?:{nouns.BETWEEN})?)?(?:words|wörtern?|mots|palabras|parole)\b(?!{PER_TIME})"
-    ),
-    _rule(Kind.RATE, r"[ ]?(?P<qps>qps|rps)\b", factor=_per_day),
-    _rule(Kind.RATE, rf"[ ]times{PER_TIME}(?P<daily>)", factor=_per_day),
-    _rule(
-        Kind.RATE,
-        rf"(?![ -]?(?:{nouns.UNCOUNTED}|words?|tokens?)\b)"
-        rf"(?:[ ]?(?:{nouns.BETWEEN}){{0,2}}?(?!{nouns.STOP}\b){nouns.WORD})??"
-        rf"(?:{PER_TIME}|(?P<daily>[ ](?:daily|täglich|par jour|al día)\b))",
-        factor=_per_day,
-        articles=False,
-    ),
-    _rule(Kind.PARAMETERS, rf"(?:[ -](?:of |de )?(?:{nouns.BETWEEN})?)?(?:{nouns.PARAMETERS})\b"),
-    _rule(Kind.EXAMPLES, rf"[ ]?(?:多)?[ ]?(?:{nouns.MEASURES})"),
-    _rule(
-        Kind.EXAMPLES,
-        rf"[ ]?(?:of |de |von )?(?:{nouns.BETWEEN}){{0,3}}?(?:{nouns.COUNTED})\b(?![ ]{nouns.UNCOUNTED}\b)",
-    ),
-    _rule(Kind.EXAMPLES, r"[ ]of (?:them|these|those|ours|mine)\b"),
-    _rule(Kind.EXAMPLES, rf"[ ](?:hand-|hand )?(?:{nouns.LABELLED})\b"),
-    _rule(
-        Kind.EXAMPLES, before=rf"\b(?:{nouns.COUNTED}|{nouns.LABELLED})[ ]?[:=][ ]*(?:[~≈]|about |some |circa |ca\. ?)?"
-    ),
+CODED = re.compile(
+    r"\b(?P<code>int4|int8|fp4|fp8|fp16|bf16|fp32|fp64|bfloat16|float16|float32|float64|half precision|nf4"
+    r"|q[4568](?:_\w+)?)\b",
+    re.I,
 )
+BITS_OF = {
+    "int4": 4, "fp4": 4, "nf4": 4, "int8": 8, "fp8": 8, "fp16": 16, "bf16": 16, "bfloat16": 16, "float16": 16,
+    "half precision": 16, "fp32": 32, "float32": 32, "fp64": 64, "float64": 64,
+}  # fmt: skip
+AFTERWARDS = re.compile(
+    r"(?:[ ](?:an?|per)[ ]\w+)?[ ]"
+    r"(?:(?P<most>or (?:less|fewer|under|below)|at most|tops|max)|or more|or longer|at least)\b",
+    re.I,
+)
+"""A bound behind the unit: "five seconds or less"."""
 NEAR = 120
 """Characters around a number within which its meaning is looked for."""
-DIMENSION = re.compile(r"-?d\b", re.I)
-PART_OF_NAME = re.compile(r"(?:[a-z]-|\d[x×]|\d of )$", re.I)
-"""What stands before the number of "Sentinel-2 pictures" and of "224x224 pictures"."""
-SPENDS = re.compile(r"\b(?:costs?|bill|fees?|pays?|budget|price|spend)\b", re.I)
+OVER = re.compile(r"over[ ]", re.I)
+"""Before a span of time or epochs it means how long something goes on, not more than that."""
+DIMENSION = re.compile(r"-?d\b|(?:st|nd|rd|th)\b|[x×]\d+[x×]\d", re.I)
+PART_OF_NAME = re.compile(r"(?:[a-z]-|\d[x×]|\d of |\b(?:gtx|rtx|rx|quadro|radeon|geforce)[ ])$", re.I)
+"""What stands before the number of "Sentinel-2 pictures", of "224x224 pictures" and of an old card's name."""
+PEOPLE = re.compile(r"[ ](?:people|persons|leute|students|engineers|researchers)\b", re.I)
+LEAST_PEOPLE = 10
+"""Fewer people are a team."""
+USUAL = {
+    Kind.BITS: (0, 64), Kind.CONTEXT: (0, 2e7), Kind.RANK: (1, math.inf), Kind.PARAMETERS: (1000, math.inf),
+    Kind.GPUS: (0, 200_000),
+}  # fmt: skip
+"""Beyond these ends a number is a key's bits, a coefficient r, settings of a method, or cards of paper."""
+SPENDS = re.compile(r"\b(?:cheaper|costs?|bill|fees?|pays?|budget|price|spend)\b", re.I)
 PASSES = re.compile(r"\b(?:in|within|takes?|took|after)[ ](?:about |only |just )?$", re.I)
+SECOND = re.compile(r"[ ]second\b", re.I)
+PRICED = re.compile(r"(?:\bper|\bfor every|\bpro|[$€£]\d* ?/)[ ]?$", re.I)
+"""What stands before "1M tokens" that have a price."""
 SENTENCE = re.compile(r"[.!?][ ]")
 MUCH_SOUND = 20
 """Hours from which a sentence on sound may stand before another one with the hours."""
@@ -237,7 +105,8 @@ SOUND_NEXT = re.compile(rf"[ -]?{nouns.TIME}[ ]{SPOKEN_OF}(?:{nouns.SOUND})", re
 NO_NOUN = re.compile(r"[ ]?(?:/|per|an?|each|every)[ ]?\b", re.I)
 LASTS = re.compile(
     r"(?:^|[.,;:(!?][ ]|\b(?:in|for|within|about|around|over|than|of|have|has|got|takes?|took|is|be|runs?|lasts?|needs?"
-    r"|after|spare|give|gives|and|or|plus|with|für|in|pendant|pour|en)[ ])(?:(?:about|at most|only|just|half)[ ])?$",
+    r"|after|spare|give|gives|and|or|plus|with|für|in|pendant|pour|en)[ ])"
+    r"(?:(?:about|at most|only|just|half|under|less than|over|more than|menos de|weniger als|meno di)[ ])?$",
     re.I,
 )
 """What stands before "a week" where it is a span of time, not "40 hours a week"."""
@@ -247,8 +116,10 @@ OPEN_CLASS = re.compile(
     re.I,
 )
 CALLED = re.compile(
-    r"(?:-|\b(?:an?|the|our|this|that|open|small|big|even|or|local"
-    r"|stock|prompted|base|tuned|larger|bigger|smaller)[ ])$",
+    r"(?:-|\b(?:an?|the|our|this|that|open|small|tiny|big|even|or|local"
+    r"|stock|prompted|base|tuned|larger|bigger|smaller"
+    r"|(?:model|modello|modèle|modelo|modell|net|network|transformer|encoder|student|teacher)"
+    r"[ ](?:is|da|de|di|of|with|von|has|mit)|\bmodel|\blm with)[ ])$",
     re.I,
 )
 """What stands before a size by which a model is called: "the 7B"."""
@@ -257,12 +128,17 @@ GERMAN = re.compile(rf"[ ](?:(?!{nouns.STOP}\b)[a-zäöüß]+[ ])?[A-ZÄÖÜ][a-
 DOZEN = re.compile(r"\b(?:dozen|dutzend|douzaines?)\b", re.I)
 LONE = 3
 """Words of a text, such as the field of a form, in which a bare size is that of a model."""
-MOST_CARDS = 200_000
-"""More are no cards in a machine: "3 million cards" are of paper."""
 LEAST_OPEN = 100
 """From this number on, any plural that is no known measure is taken for examples."""
-NAMED_SIZE = re.compile(r"[A-Z][\w.-]*[ -]$")
-MODEL_NEXT = re.compile(r"[ -]?(?:parameter|model|version|variant|net|encoder|lm\b|class)", re.I)
+NAMED_SIZE = re.compile(
+    r"(?:(?i:\b(?:nllb|whisper|\w*bert|t5|gpt\w*|llama|qwen|gemma|pythia|vit|clip|wav2vec)"
+    r"[\w.-]*[ ](?P<model>(?:\w+[ ])?\(?))|[A-Z][\w.-]*[ -]\(?)$"
+)
+MODEL_NEXT = re.compile(
+    r"[ -]?(?:parameter|model|version|variant|net|encoder|decoder|transformer"
+    r"|vit|bert|student|teacher|unet|cnn|backbone|lm\b|class)",
+    re.I,
+)
 SIZE = re.compile(r"[\d.]+[ -]?(?:b|bn|billion)\b|[\d.]+m\b", re.I)
 MIXTURES = {(8, 7e9): 46.7e9, (8, 22e9): 141e9}
 """Parameters of mixtures of experts that share attention (Jiang et al. 2024; Mistral AI 2024)."""
@@ -280,6 +156,8 @@ def _counted(text: str, amount: Amount) -> Iterator[Quantity]:
     for rule in RULES:
         if amount.bare and not rule.articles and not (rule.kind is Kind.LATENCY and amount.low is None):
             continue
+        if amount.middle > rule.most:
+            continue
         after, before = rule.after.match(behind), rule.before.search(ahead)
         if after and before and not _idle(rule.kind, text, amount):
             yield _ruled(rule, text, amount, before, after)
@@ -291,47 +169,67 @@ def _counted(text: str, amount: Amount) -> Iterator[Quantity]:
 def _idle(kind: Kind, text: str, amount: Amount) -> bool:
     """Whether it cannot be of that kind after all: half an example, "40 a month" that something costs."""
     ahead = text[max(amount.first - 40, 0) : amount.first]
+    if kind in USUAL:
+        least, most = USUAL[kind]
+        return not least <= amount.middle <= most
     if kind is Kind.EXAMPLES:
-        return 0 < amount.middle < 1 or PART_OF_NAME.search(ahead) is not None
-    if kind is Kind.GPUS:
-        return amount.middle > MOST_CARDS
+        return _no_examples(text, amount, ahead)
     if kind is Kind.EPOCHS:
         return amount.bare and text[amount.first : amount.end].lower() in ("a", "an")
     if kind is Kind.BATCH:
         return amount.scaled
     if kind is Kind.AUDIO and SOUND_NEXT.match(text, amount.end) is None:
         return PASSES.search(ahead) is not None or (amount.middle < MUCH_SOUND and SENTENCE.search(ahead) is not None)
+    if kind is Kind.TOKENS:
+        return PRICED.search(ahead) is not None
     if kind is Kind.DAYS and amount.bare:
-        return not LASTS.search(ahead)
+        joined = text.startswith("-", amount.end)
+        return SECOND.match(text, amount.end) is not None or not (joined or LASTS.search(ahead))
     if kind is Kind.RATE and SIZE.fullmatch(text[amount.first : amount.end]) and CALLED.search(ahead):
         return True
     return kind is Kind.RATE and bool(SPENDS.search(ahead)) and NO_NOUN.match(text, amount.end) is not None
 
 
-def _ruled(rule: _Rule, text: str, amount: Amount, before: re.Match[str], after: re.Match[str]) -> Quantity:
-    factor, unit = rule.factor(after), None
-    if rule.kind is Kind.CONTEXT:
-        factor = _binary(amount)
-    if rule.kind is Kind.MONEY:
-        unit = _money(text, amount, before, after)
-    reach = 0 if rule.kind in (Kind.AUDIO, Kind.EXAMPLES) else len(before.group())
+def _no_examples(text: str, amount: Amount, ahead: str) -> bool:
+    """Whether what looks like examples is half of one, a team, part of a name or a model's size."""
+    if 0 < amount.middle < 1 or PART_OF_NAME.search(ahead):
+        return True
+    if amount.middle < LEAST_PEOPLE and PEOPLE.match(text, amount.end):
+        return True
+    named = NAMED_SIZE.search(ahead) if SIZE.fullmatch(text[amount.first : amount.end]) else None
+    return named is not None and named["model"] is not None
+
+
+def _ruled(rule: Rule, text: str, amount: Amount, before: re.Match[str], after: re.Match[str]) -> Quantity:
+    unit = _money(text, amount, before, after) if rule.kind is Kind.MONEY else None
+    factor = rule.factor(after)
+    reach = 0 if rule.kind in (Kind.AUDIO, Kind.EXAMPLES, Kind.CONTEXT, Kind.DATA) else len(before.group())
     place = (min(amount.start, amount.first - reach), amount.end + after.end())
-    ends = tuple(None if end is None else end * factor for end in (amount.low, amount.high))
-    return _made(rule.kind, text, place, (ends[0], ends[1]), unit=unit)
+    low, high = (None if end is None else end * factor for end in (amount.low, amount.high))
+    if rule.kind is Kind.CONTEXT and amount.scaled:
+        low, high = (None if end is None else _binary(end) for end in (low, high))
+    if rule.kind in (Kind.EPOCHS, Kind.DAYS) and OVER.match(text, amount.start):
+        high = low
+    if low is not None and high is not None and (bound := AFTERWARDS.match(text, place[1])):
+        low, high = (None, high) if bound["most"] else (low, None)
+    return _made(rule.kind, text, place, (low, high), unit=unit)
 
 
-def _binary(amount: Amount) -> float:
+def _binary(tokens: float) -> float:
     """A context of 8k has 8,192 tokens; one of 10k has 10,000."""
-    thousands = amount.middle / 1000
-    power = amount.scaled and thousands >= 1 and thousands == int(thousands) and int(thousands).bit_count() == 1
-    return 1.024 if power else 1.0
+    thousands = tokens / 1000
+    power = thousands >= 1 and thousands == int(thousands) and int(thousands).bit_count() == 1
+    return tokens * 1.024 if power else tokens
 
 
 def _money(text: str, amount: Amount, before: re.Match[str], after: re.Match[str]) -> str:
     groups = {**before.groupdict(), **{name: mark for name, mark in after.groupdict().items() if mark}}
-    currency = nouns.CURRENCIES[groups["mark"].lower()[:2]]
-    time = re.match(PER_TIME, text[amount.end + after.end() :][:NEAR], re.I)
-    return f"{currency}/{nouns.PERIODS[_days(time)]}" if time and _days(time) in nouns.PERIODS else currency
+    currency = nouns.CURRENCIES[(groups.get("mark") or "$").lower()[:2]]
+    paid = PAID_TIME.match(text, amount.end + after.end())
+    if paid is None:
+        return currency
+    period = OFTEN[paid["often"].lower()] if paid["often"] else days(paid)
+    return f"{currency}/{nouns.PERIODS[period]}" if period in nouns.PERIODS else currency
 
 
 def _by_size(text: str, amount: Amount) -> Quantity | None:
@@ -364,50 +262,9 @@ def _year(text: str, amount: Amount) -> bool:
 
 # -- cards, codes and names -------------------------------------------------------------------------------------------
 
-NAMES = "|".join(
-    sorted(
-        {re.escape(alias).replace(r"\ ", r"[ -]?").replace(r"\-", "[ -]?") for gpu in gpus() for alias in gpu.aliases},
-        key=len,
-        reverse=True,
-    )
-)
-CARD = re.compile(
-    rf"(?<![\w.,])(?:(?P<glued>\d{{1,4}})[x×*][ ]?)?(?:{nouns.MAKER})(?P<card>{NAMES})s?(?![\w.,]*\d)(?!\w|[ -]hours?)"
-    rf"(?![ ](?:{nouns.COUNTED})\b)(?:[ -]?(?:ti|sxm\d?|pcie))?(?:[ (-]*(?P<size>\d{{2,3}})[ ]?g(?:i?b)?\b\)?)?"
-    r"(?:[ ]?[x×*][ ]?(?P<times>\d{1,4})(?!\d)|[ ](?:cluster|node|machine|server|box) (?:of|with) (?P<of>\d{1,5}))?",
-    re.I,
-)
-BEFORE_CARD = re.compile(r"[ ]?(?:[x×*])?[ ]?(?:rented |used |old |nvidia |spare )*$", re.I)
-
 
 def _cards(text: str) -> list[Quantity]:
-    found = []
-    counts = list(amounts(text))
-    for match in CARD.finditer(text):
-        parts = {name: value for name, value in match.groupdict().items() if value}
-        card = _card(parts["card"], parts.get("size"))
-        count = parts.get("glued") or parts.get("times") or parts.get("of")
-        ahead = None if count else next((item for item in counts if _belongs(text, item, match.start())), None)
-        start = ahead.start if ahead else match.start()
-        ends = (ahead.low, ahead.high) if ahead else (float(count or 1),) * 2
-        found.append(_made(Kind.GPUS, text, (start, match.end()), ends, gpu=card))
-    return found
-
-
-def _belongs(text: str, amount: Amount, card: int) -> bool:
-    between = text[amount.end : card]
-    return (
-        0 <= card - amount.end <= 24
-        and (between.strip() != "" or between == " " or amount.bare)
-        and bool(BEFORE_CARD.fullmatch(between) or between.strip().lower() == "of")
-    )
-
-
-def _card(name: str, size: str | None) -> Gpu:
-    plain = re.sub(r"[ -]+", " ", name.lower())
-    fitting = [gpu for gpu in gpus() if any(alias.replace("-", " ") == plain for alias in gpu.aliases)]
-    family = [gpu for gpu in gpus() if size and gpu.name.lower().startswith(plain) and f"{gpu.memory:g}" == size]
-    return (family or fitting)[0]
+    return [_made(Kind.GPUS, text, (card.start, card.end), card.count, gpu=card.gpu) for card in cards(text)]
 
 
 def _coded_bits(text: str) -> Iterator[Quantity]:

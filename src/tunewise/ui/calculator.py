@@ -8,7 +8,8 @@ import gradio as gr
 from tunewise.errors import TunewiseError, UserError
 from tunewise.estimation import calculator, formulas
 from tunewise.estimation.catalogue import Gpu, gpu, gpus
-from tunewise.estimation.quantities import Kind, read
+from tunewise.estimation.quantities import read
+from tunewise.estimation.rules import Kind
 from tunewise.schema import Estimate
 from tunewise.ui import cards
 

@@ -1,0 +1,47 @@
+"""Bills by the figures that a question gives."""
+
+import pytest
+
+from tunewise.estimation.bills import bill
+from tunewise.estimation.calculator import Topic, calculate
+from tunewise.estimation.quantities import read
+
+
+@pytest.mark.parametrize(
+    ("text", "topic", "value", "unit"),
+    [
+        ("64 H100 for 21 days at $1.99 an hour, what does that cost?", Topic.RENT, 64 * 21 * 24 * 1.99, "USD"),
+        ("150 gpu-days on V100, if AWS is $3.06/h is that really 11k?", Topic.RENT, 150 * 24 * 3.06, "USD"),
+        ("8 A100 for two weeks at 1,80 € per hour, what's the bill?", Topic.RENT, 8 * 14 * 24 * 1.8, "EUR"),
+        ("how many hours can I afford with $75 on a rented 4090 at 0.34/hr?", Topic.RENT, 75 / 0.34, "hours"),
+        (
+            "What would half a million tweets cost at 60 tokens each and $2.50 per million tokens?",
+            Topic.TOKEN_BILL, 5e5 * 60 / 1e6 * 2.5, "USD",
+        ),
+        (
+            "2,000 requests a day, prompts of 1,500 tokens, $0.60 per million tokens: what will it cost?",
+            Topic.TOKEN_BILL, 2000 * 30 * 1500 / 1e6 * 0.6, "USD/month",
+        ),
+        ("Labels cost 8 cents apiece, I have 45,000 receipts, what's the total?", Topic.ITEM_BILL, 3600, "USD"),
+    ],
+)  # fmt: skip
+def test_what_is_given_is_multiplied(text, topic, value, unit):
+    found = calculate(text)
+    assert found is not None and found.topic is topic
+    (estimate,) = found.estimates
+    assert (estimate.low, estimate.high) == (pytest.approx(value), pytest.approx(value))
+    assert estimate.unit == unit and estimate.formula and found.sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "We pay $2 an hour for 8 A100 and have three weeks.",
+        "How many MI300X do I need for a 405B in fp8 and what does half a day at 3 USD/h cost?",
+        "The bill was 900 dollars, is that much?",
+        "An API at $0.60 per million tokens: what would it cost?",
+        "",
+    ],
+)
+def test_without_a_question_or_a_figure_there_is_no_bill(text):
+    assert bill(text, read(text)) is None
