@@ -166,14 +166,17 @@ def best(values: NDArray[np.float32], k: int) -> list[int]:
 
 def terms(text: str) -> list[str]:
     """Stemmed words of a text without stop words, for BM25; a hyphenated word also in one and by its parts."""
+    return [stem for word in WORD.findall(text.lower()) for stem in _stems(word)]
+
+
+@lru_cache(maxsize=100_000)
+def _stems(word: str) -> tuple[str, ...]:
+    """What `terms` makes of a word; a folder says the same few thousand words over and over."""
     stem, stop = _stemmer()
-    found = []
-    for word in WORD.findall(text.lower()):
-        if word in stop:
-            continue
-        parts = [part for part in word.split("-") if part and part not in stop] if "-" in word else []
-        found += [stem(word.replace("-", "")), *map(stem, parts)]
-    return found
+    if word in stop:
+        return ()
+    parts = [part for part in word.split("-") if part and part not in stop] if "-" in word else []
+    return (stem(word.replace("-", "")), *map(stem, parts))
 
 
 def query_terms(text: str, vocabulary: Collection[str]) -> list[str]:

@@ -24,7 +24,6 @@ import numpy as np
 from filelock import FileLock
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
-from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
 from numpy.typing import NDArray
 
@@ -42,6 +41,9 @@ MANIFEST = "manifest.json"
 WORDS = "words.json"
 LETTERS = re.compile(r"[a-z]+")
 BATCH = 256
+"""Texts embedded between two reports of progress."""
+STORED = 2_000
+"""Vectors handed to Chroma at once."""
 CANDIDATES = 60
 """Facts that each search hands to the fusion."""
 FILTERED = 150
@@ -103,8 +105,8 @@ class Index:
             self._lexical = bm25s.BM25.load(str(folder / "bm25"), load_corpus=False)
             self._bare = bm25s.BM25.load(str(folder / "bare"), load_corpus=False) if self._unasked else None
             self._speller = Speller(json.loads((folder / WORDS).read_text()), embedder.words())
-            self._store = _chroma(_client(server, folder / manifest["store"]), manifest["store"], embedder, old=True)
-            if self._store._collection.count() != len(self._facts):
+            self._stored = _client(server, folder / manifest["store"]).get_collection(manifest["store"])
+            if self._stored.count() != len(self._facts):
                 raise StoreError("The index is not complete.", "Run 'tunewise index --rebuild'.")
         except StoreError:
             raise
@@ -132,7 +134,7 @@ class Index:
             rebuild: Build it anew whatever is there.
             progress: Called with facts done and facts in all while embedding.
             server: Address of a Chroma server that is to hold the vectors, such as http://127.0.0.1:8000; texts
-                and vectors go there.
+                stay here.
 
         Raises:
             StoreError: The folder cannot be written, or the server does not answer.
@@ -234,7 +236,7 @@ class Index:
 
     def _dense(self, vector: NDArray[np.float32], k: int) -> list[int]:
         try:
-            found = self._store._collection.query(query_embeddings=[vector], n_results=k, include=["distances"])
+            found = self._stored.query(query_embeddings=[vector], n_results=k, include=["distances"])
         # Over a network Chroma lets through whatever its HTTP client raises.
         except Exception as error:
             if self.server is None:
@@ -336,29 +338,12 @@ def _silent(server: str) -> StoreError:
     )
 
 
-def _chroma(client: Any, name: str, embedder: Embeddings, *, old: bool = False) -> Any:
-    from langchain_chroma import Chroma
-
-    return Chroma(
-        collection_name=name,
-        client=client,
-        embedding_function=embedder,
-        collection_metadata={"hnsw:space": "cosine", "hnsw:search_ef": 100},
-        create_collection_if_not_exists=not old,
-    )
-
-
-class _KnownVectors(Embeddings):
-    """Hands out vectors that are known already, so that Chroma embeds nothing twice."""
-
-    def __init__(self, vectors: dict[str, NDArray[np.float32]]) -> None:
-        self._vectors = vectors
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return [[float(value) for value in self._vectors[text]] for text in texts]
-
-    def embed_query(self, text: str) -> list[float]:
-        return self.embed_documents([text])[0]
+def _store(client: Any, name: str, facts: Sequence[Fact], vectors: NDArray[np.float32]) -> None:
+    """Put vectors into a new collection. Their texts stay here: Chroma would index every three letters of them."""
+    collection = client.create_collection(name, metadata={"hnsw:space": "cosine", "hnsw:search_ef": 100})
+    for start in range(0, len(facts), STORED):
+        part = slice(start, start + STORED)
+        collection.add(ids=[fact.id for fact in facts[part]], embeddings=vectors[part])
 
 
 def _build(
@@ -381,18 +366,10 @@ def _build(
         known = _known_vectors(root) if reuse else {}
         vectors = np.asarray(_embed(texts, known, embedder, progress), dtype=np.float32).reshape(len(facts), WIDTH)
         adapter = Adapter.shipped()
-        turned = dict(zip(texts, adapter.facts(vectors), strict=True))
         # Chroma remembers every path it opened, so a folder that is built anew gets a new name. On a server
         # the name keeps apart what several machines built.
         name = f"chroma-{time.time_ns()}"
-        store = _chroma(_client(server, scratch / name), name, _KnownVectors(turned))
-        for start in range(0, len(facts), BATCH):
-            part = slice(start, start + BATCH)
-            store.add_texts(
-                texts=texts[part],
-                metadatas=[{"topic": fact.topic, "kind": fact.kind} for fact in facts[part]],
-                ids=[fact.id for fact in facts[part]],
-            )
+        _store(_client(server, scratch / name), name, facts, adapter.facts(vectors))
         read = [lexical_text(fact, corpus.questions.get(fact.id, ())) for fact in facts]
         _index_words(read, scratch / "bm25")
         if unasked(corpus):
