@@ -3,8 +3,9 @@
 import pytest
 
 from tunewise.estimation.bills import bill
-from tunewise.estimation.calculator import Topic, calculate
+from tunewise.estimation.calculator import calculate
 from tunewise.estimation.quantities import read
+from tunewise.estimation.questions import Topic
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,14 @@ from tunewise.estimation.quantities import read
         (
             "What would half a million tweets cost at 60 tokens each and $2.50 per million tokens?",
             Topic.TOKEN_BILL, 5e5 * 60 / 1e6 * 2.5, "USD",
+        ),
+        (
+            "5,000 requests a day, 1,500 tokens in, 300 tokens out, at $3 and $15 per million tokens, what's the cost?",
+            Topic.TOKEN_BILL, 5000 * 30 * (1500 * 3 + 300 * 15) / 1e6, "USD/month",
+        ),
+        (
+            "10k examples of 500 tokens each for 3 epochs at $25 per million tokens, what does it cost?",
+            Topic.TOKEN_BILL, 375, "USD",
         ),
         (
             "2,000 requests a day, prompts of 1,500 tokens, $0.60 per million tokens: what will it cost?",
@@ -38,6 +47,14 @@ def test_what_is_given_is_multiplied(text, topic, value, unit):
     [
         "We pay $2 an hour for 8 A100 and have three weeks.",
         "How many MI300X do I need for a 405B in fp8 and what does half a day at 3 USD/h cost?",
+        "5 annotators for 2 weeks at $25 an hour, what does it cost?",
+        "An 8×H100 node at $24 per hour for 3 days, what does it cost?",
+        "One A100 8 hours a day for 30 days at $1.5 per hour, what does it cost?",
+        "We have 2 months of logs and rent 8 H100 for 3 days at $2 an hour, what's the bill?",
+        "10,000 images, 4 annotators at $500 per person, what does it cost?",
+        "500k emails at $0.50 per thousand, what is the bill?",
+        "20,000 images at $0.04 per image and 5,000 videos at $1 per video, what is the total?",
+        "0 H100 for 3 days at $2 an hour, what is the cost?",
         "The bill was 900 dollars, is that much?",
         "An API at $0.60 per million tokens: what would it cost?",
         "",

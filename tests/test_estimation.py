@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from tunewise.errors import UserError
 from tunewise.estimation import calculator, formulas
-from tunewise.estimation.calculator import Topic, calculate
+from tunewise.estimation.calculator import calculate
 from tunewise.estimation.catalogue import gpu, gpus, shape_of, shapes
 from tunewise.estimation.quantities import read
+from tunewise.estimation.questions import Topic
 from tunewise.estimation.rules import Kind
 from tunewise.schema import Method
 
@@ -106,6 +107,20 @@ def test_shapes_scale_with_the_size():
         ("Does a 13B model fit on two 3090s?", Topic.INFERENCE_MEMORY, "48 GB"),
         ("22B model, 6-bit weights, 16k context, will it go on a 7900 XTX?", Topic.INFERENCE_MEMORY, "24 GB"),
         ("Can a Mac with 192GB unified memory run a 120B at 8 bit?", Topic.INFERENCE_MEMORY, "192 GB): inference in 8"),
+        ("How much VRAM to run Llama 3 405B in 4 bits?", Topic.INFERENCE_MEMORY, "405B parameters"),
+        ("How much VRAM do I need to run a fine-tuned 7B?", Topic.INFERENCE_MEMORY, "15 to 17 GB in 16 bits"),
+        (
+            "Is an A100 with 40 GB enough for full fine-tuning of 3B?",
+            Topic.TRAINING_MEMORY,
+            "(40 GB): full fine-tuning does",
+        ),
+        ("Does a 70B fit on four 24GB GPUs in 8 bit?", Topic.INFERENCE_MEMORY, "On 4 cards (96 GB)"),
+        ("How long to train 1B on 2B tokens for 4 epochs with 8 A100?", Topic.TRAINING_COST, "on 8B tokens"),
+        ("How long to fine-tune 7B on 10k examples of 4,000 tokens for 1 epoch?", Topic.TRAINING_COST, "on 40M tokens"),
+        ("How long to fine-tune 7B on 80,000 tokens?", Topic.TRAINING_COST, "on 80,000 tokens"),
+        ("What to pre-train a 3B on 60B tokens costs at €2 an hour?", Topic.TRAINING_COST, "EUR of rent"),
+        ("How fast is a 7B on a GTX 1080?", Topic.SERVING, "not in the table"),
+        ("how many tokens per second for 7B on 4 H100?", Topic.SERVING, "on 4 × H100 writes"),
         ("How much to train a 1.3B on 26B tokens on 8 H100 at $2/hour?", Topic.TRAINING_COST, "$253 to $650"),
     ],
 )
@@ -126,6 +141,11 @@ def test_calculation_questions_are_answered(text, topic, words):
         "12 million rows and one 3090. A 7B model was tried and failed on the numbers.",
         "Our 7B model runs on a 4090 and makes up part numbers. How do we stop it?",
         "How much data do I need?",
+        "How much data do I need to fine-tune a 7B with LoRA?",
+        "Is 500 examples enough to fine-tune a 7B on one A100?",
+        "What learning rate to fine-tune 7B with LoRA on one A100?",
+        "Should we fine-tune a 7B on 50k tickets, and how much would it cost?",
+        "How much memory for " + "9" * 310 + "x7B?",
         "",
     ],
 )

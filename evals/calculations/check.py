@@ -18,7 +18,7 @@ class Question:
     split: str
     question: str
     topic: str | None
-    """A `calculator.Topic`; None where the message asks for advice or an explanation."""
+    """A `questions.Topic`; None where the message asks for advice or an explanation."""
 
 
 def questions(split: str, file: Path = QUESTIONS) -> list[Question]:

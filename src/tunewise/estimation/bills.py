@@ -25,11 +25,15 @@ PER_MILLION = re.compile(
     r"(?:(?:1[ ]?|one |every )?(?:million|mio\.?|millón|milione)|1?[ ]?m)\b",
     re.I,
 )
-PER_ITEM = re.compile(
-    r"[ ](?:apiece|each|(?:per|an?|pro|par|por)[ ]"
-    r"(?!hour|hr|day|week|month|year|million|1|token|gpu|card|gb|tb|kwh)(?P<item>[a-z-]+))\b",
+PER_ITEM = re.compile(r"[ ](?:apiece|each|(?:per|an?|pro|par|por)[ ](?P<item>[a-z-]+))\b", re.I)
+RENTS = re.compile(r"\b(?:gpus?|cards?|rent\w*|cloud|spot|aws|gcp|azure|runpod|lambda|instances?|cluster)\b", re.I)
+"""Only with such a word or a card's name is an hourly price the rent of one."""
+MACHINE = re.compile(
+    r"\b(?:nodes?|instances?|machines?|boxe?s?|servers?)\b(?![\s\S]*\b(?:per|each|a) (?:gpu|card))"
+    r"|\bp\d\w*\.\d*\w+|\bhours? (?:an?|per|every|each) (?:day|night|week)\b",
     re.I,
 )
+"""What makes it uncertain for how much and how long an hourly price is paid."""
 CARD_HOURS = re.compile(r"[ -]?(?:gpus?|card|[abhv]\d{2,3})[ -](?P<span>hours?|days?|weeks?)\b", re.I)
 HOURS = {"h": 1.0, "d": 24.0, "w": 168.0}
 
@@ -54,20 +58,26 @@ def bill(text: str, found: Sequence[Quantity]) -> Bill | None:
     if "?" not in text or not ASKED.search(text):
         return None
     prices = [item for item in found if item.kind is Kind.MONEY and item.number > 0]
+    millions = [price for price in prices if PER_MILLION.match(text, price.end)]
+    if millions:
+        return _tokens(_spread(text, millions, prices), found)
     for price in prices:
         behind = text[price.end :]
         if price.unit.endswith("/hour"):
-            return None if SIZES.search(text) else _rent(text, price, found)
-        if PER_MILLION.match(behind):
-            return _tokens(price, found)
-        if item := PER_ITEM.match(behind):
-            return _items(price, item["item"] or "piece", found)
+            unsure = SIZES.search(text) or MACHINE.search(text)
+            return None if unsure else _rent(text, price, found)
+        if len(prices) == 1 and (item := PER_ITEM.match(behind)):
+            return _items(price, item["item"], found)
     return None
 
 
 def _rent(text: str, price: Quantity, found: Sequence[Quantity]) -> Bill | None:
     currency = price.unit.partition("/")[0]
-    cards, time = first(found, Kind.GPUS), first(found, Kind.DAYS)
+    cards = next((item for item in found if item.kind is Kind.GPUS), None)
+    spans = [item for item in found if item.kind is Kind.DAYS]
+    if len(spans) > 1 or (cards and not cards.number) or not (cards or RENTS.search(text)):
+        return None
+    time = spans[0] if spans else None
     count = cards.number if cards else 1.0
     hours = _card_hours(text) or (count * 24 * time.number if time else None)
     each = f"{price.number:g} {currency} an hour"
@@ -91,36 +101,61 @@ def _card_hours(text: str) -> float | None:
     return None
 
 
-def _tokens(price: Quantity, found: Sequence[Quantity]) -> Bill | None:
-    each = sum(item.number for item in found if item.kind is Kind.CONTEXT)
-    rate, items, tokens = (first(found, kind) for kind in (Kind.RATE, Kind.EXAMPLES, Kind.TOKENS))
-    monthly = ""
-    if rate and each:
-        count, monthly = rate.number * MONTH * each, " a month"
-        work = f"{rate.number:g} a day × {MONTH} days × {each:g} tokens"
-    elif items and each:
-        count, work = items.number * each, f"{items.number:g} × {each:g} tokens"
-    elif tokens:
-        count, work = tokens.number, f"{tokens.number:g} tokens"
+def _spread(text: str, millions: Sequence[Quantity], prices: Sequence[Quantity]) -> list[Quantity]:
+    """The prices of a million tokens: also the first of "$3 in and $15 out per million"."""
+    if len(millions) == 1 and len(prices) == 2 and prices[1] is millions[0]:
+        between = text[prices[0].end : prices[1].start]
+        return list(prices) if len(between) <= len(" input tokens and ") else list(millions)
+    return list(millions)
+
+
+def _tokens(prices: Sequence[Quantity], found: Sequence[Quantity]) -> Bill | None:
+    """Requests or items times tokens of each, or tokens as they are; two prices go with two kinds of tokens."""
+    each = [item.number for item in found if item.kind is Kind.CONTEXT]
+    totals = [item.number for item in found if item.kind is Kind.TOKENS]
+    rates, counts = ([item for item in found if item.kind is kind] for kind in (Kind.RATE, Kind.EXAMPLES))
+    epochs = first(found, Kind.EPOCHS)
+    times, work, monthly = 1.0, "", ""
+    parts = each
+    if rates and each and len(rates) == 1:
+        times, monthly = rates[0].number * MONTH, " a month"
+        work = f"{rates[0].number:,.0f} a day × {MONTH} days × "
+    elif not rates and len(counts) == 1 and each:
+        times, work = counts[0].number, f"{counts[0].number:,.0f} × "
+    elif not rates and totals and not each:
+        parts = totals
     else:
         return None
-    cost = _estimate(
-        f"bill for tokens{monthly}",
-        count / 1e6 * price.number,
-        price.unit + ("/month" if monthly else ""),
-        f"{work} × {price.number:g} {price.unit} a million",
-        "one price for all tokens; those of an answer often cost several times those of a prompt",
-    )
-    words = f"{count:,.0f} tokens{monthly} at {price.number:g} {price.unit} a million"
-    return Bill(what="tokens", estimate=cost, sentence=words)
-
-
-def _items(price: Quantity, item: str, found: Sequence[Quantity]) -> Bill | None:
-    items = first(found, Kind.EXAMPLES)
-    if items is None:
+    if len(parts) > 2 or (len(prices) > 1 and len(prices) != len(parts)):
         return None
-    words = f"{items.number:,.0f} at {price.number:g} {price.unit} a {item}"
-    cost = _estimate("bill for labels or items", items.number * price.number, price.unit, words)
+    if epochs:
+        times, work = times * epochs.number, f"{epochs.number:g} epochs × {work}"
+    paid = list(prices) if len(prices) == len(parts) else [prices[0]] * len(parts)
+    unit = prices[0].unit
+    cost = sum(times * part / 1e6 * price.number for part, price in zip(parts, paid, strict=True))
+    words = " and ".join(
+        f"{times * part:,.0f} tokens{monthly} at {price.number:g} {unit} a million"
+        for part, price in zip(parts, paid, strict=True)
+    )
+    one = "one price for all tokens; those of an answer often cost several times those of a prompt"
+    estimate = _estimate(
+        f"bill for tokens{monthly}",
+        cost,
+        unit + ("/month" if monthly else ""),
+        f"{work}tokens × price: {words}",
+        *((one,) if len(prices) == 1 else ()),
+    )
+    return Bill(what="tokens", estimate=estimate, sentence=words)
+
+
+def _items(price: Quantity, item: str | None, found: Sequence[Quantity]) -> Bill | None:
+    """The one count that the price is for: "45,000 receipts" at so much a receipt, or each."""
+    counted = [one for one in found if one.kind is Kind.EXAMPLES]
+    named = [one for one in counted if item and item.lower().rstrip("s") in one.text.lower()]
+    if len(counted) != 1 or (item and not named):
+        return None
+    words = f"{counted[0].number:,.0f} at {price.number:g} {price.unit} a {item or 'piece'}"
+    cost = _estimate("bill for labels or items", counted[0].number * price.number, price.unit, words)
     return Bill(what="items", estimate=cost, sentence=words)
 
 

@@ -2,121 +2,27 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 
-from tunewise.estimation import bills, formulas
+from tunewise.estimation import bills, formulas, questions
 from tunewise.estimation.catalogue import Gpu, gpu, shape_of
 from tunewise.estimation.formulas import Tuning, short
 from tunewise.estimation.quantities import Quantity, first, read
+from tunewise.estimation.questions import Topic
 from tunewise.estimation.rules import Kind
 from tunewise.schema import Estimate, Method, Value
 
-LONGEST = 45
-"""Words up to which a message can be a calculation question; a longer one is a situation."""
 USUAL_MODEL = 8e9
 """Parameters assumed where a language model is meant and none is named."""
 USUAL_CARD = "A100 80GB"
 USUAL_EXAMPLE = 500
 """Tokens of an example, where nothing is said of it."""
 USUAL_EPOCHS = 3
+TOKENS_A_WORD = 4 / 3
+LEAST_TOKENS = 20_000
+"""Fewer tokens without a count of examples are the length of a sequence."""
+COUNTS_TOKENS = re.compile(r"[\d.,k ]+(?:input |output )?tok(?:ens?)?(?: each| apiece)?", re.I)
 USUAL_CONTEXT = 2048
 TUNINGS: tuple[Tuning, ...] = ("qlora", "lora", "full")
-MEMORY = re.compile(
-    r"\b(?:memory|vram|ram|gb|gpus?|cards?|fits?|fit on|onto|into|hold|oom|reicht"
-    r"|hardware|speicher|passt|mémoire|cabe|tient|memoria)\b"
-    r"|\b(?:on|with) (?:a|an|one|my|the|single)\b",
-    re.I,
-)
-KV = re.compile(r"\bkv[ -]?cache|key[ -]value cache|keys and values", re.I)
-TRAINING = re.compile(
-    r"\b(?:(?:re)?train\w*|entra[iî]n\w*|entren\w*|addestr\w*|gradients?|\w*trainier\w*"
-    r"|fine[ -]?tun\w*|finetun\w*|lora|qlora|sft|peft|pre-?train\w*|from scratch|epochs?)\b",
-    re.I,
-)
-DURATION = re.compile(
-    r"\b(?:how long|how many (?:gpu[ -])?(?:hours|days|weeks)|gpu[ -]?hours?|time|days|hours|duration|wie lange"
-    r"|combien de (?:temps|jours)|cuánto tiempo|dauert)\b",
-    re.I,
-)
-PRICE = re.compile(
-    r"\b(?:costs?|price\w*|bill|kostet|kosten|coûte|cuesta|dollars?|budget|expensive|how much money|usd|rent)\b|[$€]",
-    re.I,
-)
-COMPUTE = re.compile(r"\b(?:flops?|compute)\b", re.I)
-HOW_MANY_TOKENS = re.compile(
-    r"\bhow (?:many|much) (?:\w+ ){0,3}?(?:tokens|data|text|words)\b"
-    r"|\btokens (?:do|does|would|should|are|needed)|\bchinchilla\b"
-    r"|\bcompute[- ]optimal\b",
-    re.I,
-)
-HOW_LARGE = re.compile(r"\bhow (?:large|big)\b|\b(?:largest|biggest|what size|which size)\b", re.I)
-SERVING = re.compile(
-    r"\b(?:serv\w+|tokens? (?:per|a|/) ?s\w*|tokens/s|throughput|inference|run|host\w*|infer\w*|generat\w+)\b",
-    re.I,
-)
-SPEED = re.compile(r"\b(?:speed|fast|tokens? (?:per|a) s\w*|tokens/s|throughput|per million)\b", re.I)
-ASKS = re.compile(
-    r"\bhow (?:much|long|many|fast|large|big|expensive)\b|\b(?:wie (?:viele?|lange|groß|schnell|teuer)|passt|kostet"
-    r"|combien|cuánt[oa]s?|cabe|quant[oi])\b|\bfits?\b|\bkv[ -]?cache\b|\bchinchilla\b"
-    r"|\bcompute[- ]optimal\b|\b(?:costs?|price|vram|bill|flops?|throughput|gpu[ -]?hours)\b"
-    r"|\btokens?(?: (?:per|a) second|/s)\b"
-    r"|\b(?:days|hours|weeks|time|v?ram|compute|budget|hardware) (?:to|for|needed|required|it takes)\b"
-    r"|\b(?:oom|out of memory)\b|\bestimate\b|\bsmallest (?:gpu|card)\b"
-    r"|\b(?:get|put|squeeze|load) .*\b(?:onto|into|on)\b|\b(?:biggest|largest) (?:\w+ )?model\b"
-    r"|\b(?:required|enough) (?:memory|vram)\b|\b(?:what|which) (?:gpus?|cards?|hardware|size)\b"
-    r"|\bmemory (?:for|to|of|needed|required|footprint|do|does|would)\b"
-    r"|^(?:so |and |hi,? )?(?:can|could|will|would|does|do|is|are) .*"
-    r"\b(?:train|fine-?tune|q?lora|run|serve|host|load|hold)\b",
-    re.I,
-)
-MEASURES = re.compile(r"\bhow (?:much|long|many|fast|large|big)\b|\b(?:what|which) size\b|\bvram\b", re.I)
-"""Whoever asks so wants a number, even of what "should" be."""
-SUFFICES = re.compile(
-    r"^(?:so |and )?(?:is|are|would|will|does|do) .*\b(?:enough|sufficient|suffices?)\b|^reicht\b", re.I
-)
-GIVEN = frozenset({Kind.GPUS, Kind.MEMORY, Kind.TOKENS, Kind.CONTEXT, Kind.BITS, Kind.BATCH})
-BRIEF = 12
-"""Words up to which a size and another quantity are a calculation without any word that asks for a number."""
-FEW = 30
-"""Words up to which a size and a card with a question such as "realistic?" are a calculation."""
-EXPLAINS = re.compile(
-    r"\b(?:why|what (?:is|are|does)|explain|how (?:do|does|is|was)|who|quality"
-    r"|accura\w+|know|good|we|our|better|legal)\b",
-    re.I,
-)
-FEASIBLE = re.compile(
-    r"\b(?:fits?|run|runs|running|loads?|serve|host|hold|train\w*|fine-?tun\w*|tune|q?lora|realistic|possible|feasible"
-    r"|enough|chance|eta|cope|handle|go on)\b",
-    re.I,
-)
-ADVICE = re.compile(
-    r"\b(?:why|explain|quality|accura\w+|better|legal|worth|stop|replace|know|reliabl\w+|tone|customers?|strategy|slow"
-    r"|overkill|overfit\w*|good)\b|(?:^|[.!?]\s+)(?:fine-?tune|train)\b",
-    re.I,
-)
-"""Words of one who does not ask whether something fits."""
-SHOULD = re.compile(r"\bshould\b|\bsollen? (?:wir|ich)\b", re.I)
-CHOOSES = re.compile(
-    r"\bdid\b|\bwhich way\b|\bbetter\b|\bworth\b|\bor (?:just )?(?:prompt|rag|use|train|fine|buy|an? api)", re.I
-)
-"""Words of one who asks for advice or for what has been, whatever quantities are named."""
-SENTENCE = re.compile(r"(?<=[.!?])\s+")
-
-
-class Topic(StrEnum):
-    """What is to be calculated."""
-
-    TRAINING_MEMORY = "training memory"
-    INFERENCE_MEMORY = "inference memory"
-    KV_CACHE = "key-value cache"
-    TRAINING_COST = "training time and cost"
-    TOKENS = "training tokens"
-    AFFORDABLE = "tokens that fit a time"
-    MODEL_SIZE = "model size"
-    SERVING = "serving"
-    RENT = "rent"
-    TOKEN_BILL = "bill for tokens"
-    ITEM_BILL = "bill for labels or items"
 
 
 class Calculation(Value):
@@ -157,38 +63,15 @@ def calculate(text: str) -> Calculation | None:
         text: A message, such as "how much memory to fine-tune 13B with QLoRA?".
 
     Raises:
-        UserError: A quantity makes no sense, such as a model that does not fit the card named.
+        UserError: A quantity makes no sense, such as a context of no tokens.
     """
-    if len(text.split()) > LONGEST or CHOOSES.search(text) or (SHOULD.search(text) and not MEASURES.search(text)):
+    if questions.advises(text):
         return None
-    sentences = SENTENCE.split(text.strip())
-    asked = sentences if len(sentences) == 1 else [sentence for sentence in sentences if "?" in sentence]
     quantities = read(text)
-    kinds = {quantity.kind for quantity in quantities}
-    means = {Kind.GPUS, Kind.MEMORY} & kinds
-    if not (TRAINING.search(text) and kinds >= {Kind.PARAMETERS, Kind.TOKENS}) and (
-        bill := bills.bill(text, quantities)
-    ):
+    whole_run = questions.trains(text) and {item.kind for item in quantities} >= {Kind.PARAMETERS, Kind.TOKENS}
+    if not whole_run and (bill := bills.bill(text, quantities)):
         return _billed(bill, quantities)
-    brief = (
-        "?" in text
-        and len(text.split()) <= BRIEF
-        and Kind.PARAMETERS in kinds
-        and GIVEN & kinds
-        and not EXPLAINS.search(text)
-    )
-    feasible = (
-        len(text.split()) <= FEW
-        and Kind.PARAMETERS in kinds
-        and bool(means)
-        and any("?" in sentence and FEASIBLE.search(sentence) for sentence in asked)
-        and not ADVICE.search(text)
-    )
-    if not (brief or feasible) and not any(
-        ASKS.search(sentence) or (means and SUFFICES.search(sentence)) for sentence in asked
-    ):
-        return None
-    topic = _topic(text, quantities)
+    topic = questions.topic(text, quantities)
     if topic is None:
         return None
     estimates, sentence = _RESULTS[topic](text, quantities)
@@ -252,30 +135,6 @@ def _pretraining_figures(size: float, named: bool, found: Sequence[Quantity]) ->
     return [_assuming(item, guess) for item in figures]
 
 
-def _topic(text: str, quantities: Sequence[Quantity]) -> Topic | None:
-    kinds = {quantity.kind for quantity in quantities}
-    if Kind.PARAMETERS not in kinds:
-        return Topic.MODEL_SIZE if Kind.TOKENS in kinds and HOW_LARGE.search(text) else None
-    trains = bool(TRAINING.search(text))
-    if KV.search(text):
-        return Topic.KV_CACHE
-    speed = bool(SPEED.search(text))
-    if HOW_MANY_TOKENS.search(text) and Kind.TOKENS not in kinds and not (speed and not trains):
-        return Topic.AFFORDABLE if kinds >= {Kind.GPUS, Kind.DAYS} else Topic.TOKENS
-    dear = bool(DURATION.search(text) or PRICE.search(text) or COMPUTE.search(text))
-    if Kind.TOKENS in kinds and not speed and (COMPUTE.search(text) or DURATION.search(text)):
-        return Topic.TRAINING_COST
-    if trains and (dear or Kind.TOKENS in kinds):
-        return Topic.TRAINING_COST
-    # Of a machine named by its memory alone the bandwidth is not known.
-    unknown = Kind.MEMORY in kinds and Kind.GPUS not in kinds
-    if not trains and not unknown and (speed or (SERVING.search(text) and dear)):
-        return Topic.SERVING
-    if MEMORY.search(text) or Kind.GPUS in kinds or Kind.MEMORY in kinds:
-        return Topic.TRAINING_MEMORY if trains else Topic.INFERENCE_MEMORY
-    return None
-
-
 def _training_memory(text: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
     size, context, batch = _number(found, Kind.PARAMETERS, 0), _context(found), _batch(found)
     ways: list[Tuning] = [way for way in TUNINGS if re.search(rf"(?<!\w){way}\b", text, re.I)]
@@ -314,26 +173,25 @@ def _kv_cache(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
 
 
 def _training_cost(text: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
-    size, card = _number(found, Kind.PARAMETERS, 0), _priced(_card(found), found)
-    given = first(found, Kind.TOKENS)
-    tokens = given.number if given and given.number > 1e5 else None
+    size = _number(found, Kind.PARAMETERS, 0)
+    card, currency = _priced(_card(found), found)
     scratch = re.search(r"scratch|pre-?train", text, re.I) and not re.search(r"continu", text, re.I)
-    if tokens is None:
-        tokens = formulas.optimal_tokens(size).high if scratch else _tuning_tokens(found)
+    tokens = _given_tokens(found) or (formulas.optimal_tokens(size).high if scratch else _tuning_tokens(found))
     compute = formulas.training_compute(size, tokens)
     hours = formulas.gpu_hours(size, tokens, card)
     estimates = [compute, hours]
     count = first(found, Kind.GPUS)
     words = f"Training {short(size)} parameters on {short(tokens)} tokens takes {span(hours)} on {card.name}"
     if count:
-        span_days = formulas.duration(hours, int(count.number))
+        many = max(round(count.number), 1)
+        span_days = formulas.duration(hours, many)
         estimates.append(span_days)
-        words += f", that is {span(span_days)} on {count.number:g}"
-    rent = formulas.rental(hours, card)
+        words += f", that is {span(span_days)} on {many}"
+    rent = formulas.rental(hours, card, currency)
     if rent:
         estimates.append(rent)
         words += f", or {span(rent)} of rent"
-    return estimates, f"{words}. That is one clean run; plan with two to three times as much."
+    return estimates, f"{words}. That is one clean run; plan with two to three times as much.{_taken(found)}"
 
 
 def _tokens(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
@@ -362,16 +220,18 @@ def _model_size(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]
 
 
 def _serving(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
-    size, card = _number(found, Kind.PARAMETERS, 0), _card(found)
-    bits = first(found, Kind.BITS)
+    size, (card, _) = _number(found, Kind.PARAMETERS, 0), _priced(_card(found), found)
+    bits, named = first(found, Kind.BITS), first(found, Kind.GPUS)
     width = bits.number if bits else 16.0 if formulas.weights(size).low < card.memory else 4.0
-    estimates = formulas.serving(size, card, width)
-    count = formulas.cards_for(size, card, width)
-    on = f"{count} × {card.name}, which the weights need," if count > 1 else card.name
+    least = formulas.cards_for(size, card, width)
+    count = max(least, round(named.number) if named else 1)
+    estimates = formulas.serving(size, card, width, count)
+    on = f"{count} × {card.name}" if count > 1 else card.name
+    on += ", which the weights need," if count == least > 1 and not (named and named.number >= least) else ""
     words = f"One stream of {short(size)} parameters in {width:g} bits on {on} writes {span(estimates[0])}"
     if len(estimates) > 1:
         words += f", at {span(estimates[1])} a million tokens while it is always busy"
-    return estimates, words + "; batching many requests raises the total several times."
+    return estimates, words + f"; batching many requests raises the total several times.{_taken(found)}"
 
 
 _RESULTS: Mapping[Topic, Callable[[str, Sequence[Quantity]], tuple[list[Estimate], str]]] = {
@@ -404,13 +264,8 @@ def figure(value: float) -> str:
 
 
 def _fits(found: Sequence[Quantity], estimates: Sequence[Estimate]) -> str:
-    named = first(found, Kind.GPUS)
-    memory = first(found, Kind.MEMORY)
-    if named and named.gpu:
-        room, where = named.gpu.memory * named.number, f"On {named.number:g} × {named.gpu.name}"
-    elif memory:
-        room, where = memory.number, "In the memory named"
-    else:
+    room, where = _room(found)
+    if not room:
         return ""
     totals = [item for item in estimates if item.quantity.startswith("memory of")]
     verdicts = []
@@ -420,24 +275,67 @@ def _fits(found: Sequence[Quantity], estimates: Sequence[Estimate]) -> str:
     return f"{where} ({room:g} GB): {', '.join(verdicts)}."
 
 
+def _room(found: Sequence[Quantity]) -> tuple[float, str]:
+    """Memory of the cards named, in GB, and how to call them; 0 where none is known."""
+    named, memories = first(found, Kind.GPUS), [item for item in found if item.kind is Kind.MEMORY]
+    # Of "64 GB RAM and a 12 GB card" the card's counts.
+    memory = next((item for item in memories if not item.text.lower().endswith("ram") or len(memories) == 1), None)
+    if named and named.gpu:
+        own = memory is not None and 0 <= memory.start - named.end <= len(" each with ") and memory.number < 200
+        each = memory.number if own and memory else named.gpu.memory
+        name = named.gpu.name if each == named.gpu.memory else "cards of that memory"
+        return each * named.number, f"On {named.number:g} × {name}"
+    if memory is None:
+        return 0.0, ""
+    if named and named.number > 1:
+        return memory.number * named.number, f"On {named.number:g} cards"
+    return memory.number, "In the memory named"
+
+
+def _taken(found: Sequence[Quantity]) -> str:
+    """What card was taken where the one meant is not known."""
+    named = first(found, Kind.GPUS)
+    if named and named.gpu:
+        return ""
+    known = "that card is not in the table" if named else "no card is named"
+    return f" As {known}, these are the figures of an {USUAL_CARD}."
+
+
 def _card(found: Sequence[Quantity]) -> Gpu:
     named = first(found, Kind.GPUS)
     return named.gpu if named and named.gpu else gpu(USUAL_CARD)
 
 
-def _priced(card: Gpu, found: Sequence[Quantity]) -> Gpu:
-    """The card at the hourly price that the text gives, if any."""
-    price = next((item for item in found if item.kind is Kind.MONEY and item.unit == "USD/hour"), None)
-    return card.model_copy(update={"price": (price.number, price.number)}) if price and price.number > 0 else card
+def _priced(card: Gpu, found: Sequence[Quantity]) -> tuple[Gpu, str]:
+    """The card at the hourly price that the text gives, if any, and the currency."""
+    hourly = (item for item in found if item.kind is Kind.MONEY and item.unit.endswith("/hour") and item.number > 0)
+    price = next(hourly, None)
+    if price is None:
+        return card, "USD"
+    return card.model_copy(update={"price": (price.number, price.number)}), price.unit.partition("/")[0]
+
+
+def _given_tokens(found: Sequence[Quantity]) -> float | None:
+    """Tokens of a run by what is said of them: in all, in words, or of each example; None where nothing is."""
+    epochs = _number(found, Kind.EPOCHS, 1)
+    if tokens := first(found, Kind.TOKENS):
+        return tokens.number * epochs
+    if words := first(found, Kind.WORDS):
+        return words.number * TOKENS_A_WORD * epochs
+    few = next((item for item in found if item.kind is Kind.CONTEXT and COUNTS_TOKENS.fullmatch(item.text)), None)
+    if few is None:
+        return None
+    examples = first(found, Kind.EXAMPLES)
+    if examples is None:
+        return few.number * epochs if few.number >= LEAST_TOKENS else None
+    return examples.number * few.number * _number(found, Kind.EPOCHS, USUAL_EPOCHS)
 
 
 def _tuning_tokens(found: Sequence[Quantity]) -> float:
-    examples, epochs = first(found, Kind.EXAMPLES), first(found, Kind.EPOCHS)
-    tokens = first(found, Kind.TOKENS)
-    if tokens and tokens.number > 1e5:
-        return tokens.number * (epochs.number if epochs else 1)
-    each = tokens.number if tokens else USUAL_EXAMPLE
-    return (examples.number if examples else 10_000) * each * (epochs.number if epochs else USUAL_EPOCHS)
+    """Tokens of a tuning run, assumed where nothing is said of them."""
+    given = _given_tokens(found)
+    examples = _number(found, Kind.EXAMPLES, 10_000)
+    return given or examples * USUAL_EXAMPLE * _number(found, Kind.EPOCHS, USUAL_EPOCHS)
 
 
 def _number(found: Sequence[Quantity], kind: Kind, otherwise: float) -> float:

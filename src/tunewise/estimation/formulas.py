@@ -95,7 +95,7 @@ def duration(hours: Estimate, count: int) -> Estimate:
     )
 
 
-def rental(hours: Estimate, card: Gpu) -> Estimate | None:
+def rental(hours: Estimate, card: Gpu, currency: str = "USD") -> Estimate | None:
     """What the GPU-hours cost to rent; None where no price of the card is known."""
     if card.price is None:
         return None
@@ -104,9 +104,9 @@ def rental(hours: Estimate, card: Gpu) -> Estimate | None:
         quantity="rent of the GPUs",
         low=hours.low * low,
         high=hours.high * high,
-        unit="USD",
-        formula=f"GPU-hours × {low:g} to {high:g} dollars",
-        source=PRICES,
+        unit=currency,
+        formula=f"GPU-hours × {low:g} to {high:g} {currency}",
+        source=PRICES if low < high else "the price given",
         assumptions=("people, data and failed runs not counted",),
     )
 
@@ -319,14 +319,14 @@ def cards_for(parameters: float, card: Gpu, bits: float = 16) -> int:
     return max(math.ceil(weights(parameters, bits).low / card.memory), 1)
 
 
-def serving(parameters: float, card: Gpu, bits: float = 16) -> list[Estimate]:
+def serving(parameters: float, card: Gpu, bits: float = 16, count: int = 1) -> list[Estimate]:
     """Speed of one stream and, where the card has a price, dollars a million tokens.
 
     Every token reads all weights once, so bandwidth sets the ceiling; real servers reach half of it
     or more, and many streams at once share the reading.
     """
     size = weights(parameters, bits).low
-    count = cards_for(parameters, card, bits)
+    count = max(cards_for(parameters, card, bits), count)
     ceiling = count * card.bandwidth / size
     many = f"{count} × " if count > 1 else ""
     speed = Estimate(

@@ -4,7 +4,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-DIGITS = r"\d{1,3}(?:[,.'\u00a0\u202f ]\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)?|\.\d+"
+DIGITS = (
+    r"\d{1,3}(?:[,.'\u00a0\u202f]\d{3})+(?!\d)(?:[.,]\d+)?|\d{1,3}(?:[ ]\d{3})+(?![\dbBmM])(?:[.,]\d+)?"
+    r"|\d+(?:[.,]\d+)?|\.\d+"
+)
+"""In "Llama 3 405B" the blank groups no thousands."""
 ONES = {
     "a": 1, "an": 1, "one": 1, "single": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7,
     "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15,
@@ -85,6 +89,9 @@ HOURLY = re.compile(
     r"[ ]?(?:[$€£]|usd|eur|euros?|dollars?)?[ ]?(?:/|per |an? )[ ]?(?:gpu[ -]?)?(?:h|hr|hour|std)\b", re.I
 )
 """Behind "1.006", which then has three decimals: nobody pays thousands an hour."""
+MARKS = ("$", "€", "£")
+PRICED = re.compile(r"[ ]?(?:/|per |an? |pro )", re.I)
+"""Behind "$1.250", which then has three decimals."""
 HALF = re.compile(r"[ ]and a half\b", re.I)
 OPEN = re.compile(r"\+(?!\w)|[ ](?:or more|and more|and up)\b|(?=多)", re.I)
 TIMES = re.compile(r"[ ]?[x×*·][ ]?10\^")
@@ -199,7 +206,8 @@ def _value(match: re.Match[str]) -> tuple[float, float]:
         # A point before three digits groups thousands, unless a scale follows: "4.000 Bilder", "1.125 million".
         scale = _SCALE_ANY.match(match.string, match.end())
         whole = scale is None or (scale["word"] or "").lower() in FOREIGN
-        whole = whole and HOURLY.match(match.string, match.end()) is None
+        paid = match.string[match.start() - 1 : match.start()] in MARKS and PRICED.match(match.string, match.end())
+        whole = whole and not paid and HOURLY.match(match.string, match.end()) is None
         return (number(match["digits"], whole=whole),) * 2
     if match["alone"] is not None:
         return 1.0, 1.0
@@ -232,7 +240,7 @@ def _whole(text: str, start: int, plain: _Plain) -> Amount:
     first, end = start, plain.end
     bound = BOUND.search(text[max(start - REACH, 0) : start])
     begin = max(start - REACH, 0) + (bound.start() if bound else 0)
-    if bound and (bound["least"] not in ("over", "über") or MORE_THAN.search(text[:begin])):
+    if bound and (bound["least"] not in ("over", "über") or MORE_THAN.search(text[max(begin - REACH, 0) : begin])):
         start = begin
         low, high = (None, high) if bound["most"] else (low, None)
     elif more := OPEN.match(text, end):
@@ -266,7 +274,7 @@ def _spelled(words: str) -> float:
     # "a five week run": the article belongs to the noun.
     for word in parts[1:] if parts[0] in ARTICLES and len(parts) > 1 and parts[1] in ONES else parts:
         if word in GROUPS:
-            value = max(value, 1) * GROUPS[word]
+            value = max(value, 1.0) * GROUPS[word]
         elif word != "and":
             value += ONES[word]
     return value

@@ -148,7 +148,7 @@ MIXTURE = re.compile(r"[x×](?P<size>\d+)b\b", re.I)
 def _counted(text: str, amount: Amount) -> Iterator[Quantity]:
     behind, ahead = text[amount.end : amount.end + NEAR], text[max(amount.first - NEAR, 0) : amount.first]
     mixture = MIXTURE.match(behind)
-    if mixture and (total := MIXTURES.get((int(amount.middle), float(mixture["size"]) * 1e9))):
+    if mixture and amount.middle < 100 and (total := MIXTURES.get((int(amount.middle), float(mixture["size"]) * 1e9))):
         yield _made(Kind.PARAMETERS, text, (amount.first, amount.end + mixture.end()), (total, total))
         return
     if DIMENSION.match(behind) or (nouns.NUMBERED.search(ahead) and not amount.scaled and amount.middle < LEAST_OPEN):
@@ -185,7 +185,7 @@ def _idle(kind: Kind, text: str, amount: Amount) -> bool:
     if kind is Kind.DAYS and amount.bare:
         joined = text.startswith("-", amount.end)
         return SECOND.match(text, amount.end) is not None or not (joined or LASTS.search(ahead))
-    if kind is Kind.RATE and SIZE.fullmatch(text[amount.first : amount.end]) and CALLED.search(ahead):
+    if kind is Kind.RATE and SIZE.fullmatch(text[amount.first : amount.end][:NEAR]) and CALLED.search(ahead):
         return True
     return kind is Kind.RATE and bool(SPENDS.search(ahead)) and NO_NOUN.match(text, amount.end) is not None
 
@@ -196,7 +196,7 @@ def _no_examples(text: str, amount: Amount, ahead: str) -> bool:
         return True
     if amount.middle < LEAST_PEOPLE and PEOPLE.match(text, amount.end):
         return True
-    named = NAMED_SIZE.search(ahead) if SIZE.fullmatch(text[amount.first : amount.end]) else None
+    named = NAMED_SIZE.search(ahead) if SIZE.fullmatch(text[amount.first : amount.end][:NEAR]) else None
     return named is not None and named["model"] is not None
 
 
@@ -235,7 +235,7 @@ def _money(text: str, amount: Amount, before: re.Match[str], after: re.Match[str
 def _by_size(text: str, amount: Amount) -> Quantity | None:
     """A model called by its size, or any plural that is many enough to be data."""
     behind = text[amount.end : amount.end + NEAR]
-    size = SIZE.search(text[amount.first : amount.end])
+    size = SIZE.search(text[max(amount.end - NEAR, amount.first) : amount.end])
     if PART_OF_NAME.search(text[max(amount.first - 5, 0) : amount.first]) and not size:
         return None
     many = amount.middle >= LEAST_OPEN or DOZEN.search(text[amount.first : amount.end])

@@ -247,7 +247,11 @@ RULES: tuple[Rule, ...] = (
         r"[ ]?tok(?:ens?)?[ ]?(?:/[ ]?|per |a |pro |al |par )(?P<qps>s|sec|seconds?|sekunde|secondo|seconde)\b",
         factor=_per_day,
     ),
-    _rule(Kind.CONTEXT, rf"[ -]?(?:tokens?|tok)\b(?!{PER_TIME}|[ ]?(?:/|per ))", most=SEQUENCE_MOST),
+    _rule(
+        Kind.CONTEXT,
+        rf"[ -]?(?:(?:input|output|prompt|completion) )?(?:tokens?|tok)\b(?!{PER_TIME}|[ ]?(?:/|per ))",
+        most=SEQUENCE_MOST,
+    ),
     _rule(Kind.TOKENS, rf"(?:[ -](?:of |de )?(?:{nouns.BETWEEN})?)?(?:tokens?|tok)\b(?![ ]?(?:/|per[ ])[ ]?param)"),
     _rule(
         Kind.WORDS, rf"(?:[ -](?:of |de )?(?:{nouns.BETWEEN})?)?(?:words|wörtern?|mots|palabras|parole)\b(?!{PER_TIME})"
