@@ -116,9 +116,9 @@ def largest_model(
 
 @app.command()
 def serving(size: Size, cards: Cards = "H100", bits: Bits = 16, as_json: JsonFlag = False) -> None:
-    """Speed of one stream on a card, and dollars a million tokens."""
-    card, _ = _cards(cards)
-    show(formulas.serving(_amount(size, Kind.PARAMETERS), card, bits), as_json)
+    """Speed of one stream on as many cards as are named or needed, and dollars a million tokens."""
+    card, count = _cards(cards)
+    show(formulas.serving(_amount(size, Kind.PARAMETERS), card, bits, count), as_json)
 
 
 @app.command()
@@ -171,7 +171,8 @@ def _amount(text: str, kind: Kind) -> float:
     """A number of parameters or tokens, with or without its noun."""
     for words in (text, f"{text} {kind.value}"):
         for quantity in read(words):
-            if quantity.kind is kind:
+            # Few tokens are read as the length of a sequence.
+            if quantity.kind is kind or (kind is Kind.TOKENS and quantity.kind is Kind.CONTEXT):
                 return quantity.number
     raise InputError(f"'{text}' is no number of {kind.value}.", "Write it like 7B, 350M or 1.5 billion.")
 

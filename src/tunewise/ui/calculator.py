@@ -77,9 +77,8 @@ def _figures(parameters: float, context: int, batch: int, tokens: float, card: G
     rent = formulas.rental(hours, card)
     groups = [(f"Training run on {card.name}", [*run, *([rent] if rent else [])])]
     groups.append(("Trained from nothing", [formulas.optimal_tokens(parameters)]))
-    bits = 16.0 if formulas.weights(parameters).high < card.memory else 4.0
-    if formulas.weights(parameters, bits).high < card.memory:
-        groups.append((f"Serving in {bits:g} bits", formulas.serving(parameters, card, bits)))
+    bits = 16.0 if formulas.weights(parameters).high < card.memory * count else 4.0
+    groups.append((f"Serving in {bits:g} bits", formulas.serving(parameters, card, bits, count)))
     return cards.calculator_card(formulas.short(parameters), ways, _room(ways, card, count), groups)
 
 
@@ -93,6 +92,7 @@ def _room(ways: Sequence[tuple[str, Estimate]], card: Gpu, count: int) -> str:
 def _amount(text: str, kind: Kind) -> float:
     for words in (str(text), f"{text} {kind.value}"):
         for quantity in read(words):
-            if quantity.kind is kind:
+            # Few tokens are read as the length of a sequence.
+            if quantity.kind is kind or (kind is Kind.TOKENS and quantity.kind is Kind.CONTEXT):
                 return quantity.number
     raise UserError(f"“{text}” is no number of {kind.value}.", "Write it like 7B, 350M or 1.5 billion.")
