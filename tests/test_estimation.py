@@ -119,6 +119,7 @@ def test_shapes_scale_with_the_size():
         ("How long to fine-tune 7B on 10k examples of 4,000 tokens for 1 epoch?", Topic.TRAINING_COST, "on 40M tokens"),
         ("How long to fine-tune 7B on 80,000 tokens?", Topic.TRAINING_COST, "on 80,000 tokens"),
         ("What to pre-train a 3B on 60B tokens costs at €2 an hour?", Topic.TRAINING_COST, "EUR of rent"),
+        ("My machine has 64 GB RAM and a 12 GB card; does 13B fit in 8 bits?", Topic.INFERENCE_MEMORY, "(12 GB)"),
         ("How fast is a 7B on a GTX 1080?", Topic.SERVING, "not in the table"),
         ("how many tokens per second for 7B on 4 H100?", Topic.SERVING, "on 4 × H100 writes"),
         ("How much to train a 1.3B on 26B tokens on 8 H100 at $2/hour?", Topic.TRAINING_COST, "$253 to $650"),

@@ -22,6 +22,8 @@ LEAST_TOKENS = 20_000
 """Fewer tokens without a count of examples are the length of a sequence."""
 COUNTS_TOKENS = re.compile(r"[\d.,k ]+(?:input |output )?tok(?:ens?)?(?: each| apiece)?", re.I)
 USUAL_CONTEXT = 2048
+HOST = re.compile(r"(?<!v)ram$", re.I)
+"""Memory that is not a card's."""
 TUNINGS: tuple[Tuning, ...] = ("qlora", "lora", "full")
 
 
@@ -279,7 +281,7 @@ def _room(found: Sequence[Quantity]) -> tuple[float, str]:
     """Memory of the cards named, in GB, and how to call them; 0 where none is known."""
     named, memories = first(found, Kind.GPUS), [item for item in found if item.kind is Kind.MEMORY]
     # Of "64 GB RAM and a 12 GB card" the card's counts.
-    memory = next((item for item in memories if not item.text.lower().endswith("ram") or len(memories) == 1), None)
+    memory = next((item for item in memories if not HOST.search(item.text) or len(memories) == 1), None)
     if named and named.gpu:
         own = memory is not None and 0 <= memory.start - named.end <= len(" each with ") and memory.number < 200
         each = memory.number if own and memory else named.gpu.memory

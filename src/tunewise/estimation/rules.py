@@ -214,7 +214,7 @@ RULES: tuple[Rule, ...] = (
         r"[ ]?(?P<byte>[pt]i?b|(?-i:To)|terabytes?)\b(?! (?:of )?(?:[\w-]+ )?(?:v?ram|memory|ddr\d?))",
         factor=_gigabytes,
     ),
-    _rule(Kind.MEMORY, rf"[ -]?(?:{BYTES}|g(?= of | ?v?ram))", factor=_gigabytes),
+    _rule(Kind.MEMORY, rf"[ -]?(?:{BYTES}(?:[ ](?:of )?v?ram\b)?|g(?= of | ?v?ram))", factor=_gigabytes),
     _rule(Kind.MEMORY, r"g\b(?! of\b)", before=r"\b(?:with|has|have|only|just|vram|ram|got|card|gpu)[ ]"),
     _rule(Kind.MONEY, before=CURRENCY_BEFORE),
     _rule(Kind.MONEY, CURRENCY_AFTER),
