@@ -32,7 +32,7 @@ FOLDS = 5
 SEEDS = (0,)
 """Cross-validation is repeated with these shuffles and its scores averaged."""
 STRENGTHS = (1e-4, 3e-4, 1e-3)
-"""Inverse regularisation strengths tried for the verdict."""
+"""Inverse regularisation strengths tried for the verdict; see `_chosen`."""
 FACTOR_STRENGTH = 1e-3
 TOPIC_STRENGTH = 0.02
 SHEET_STRENGTH = 0.3
@@ -181,7 +181,7 @@ def fit(
     space = Space.of(readings.rows, _weights(readings))
     pairs = _pairs(every, count)
     folds = {strength: _out_of_fold(space.coordinates, labels, groups, strength, pairs) for strength in STRENGTHS}
-    strength = min(folds, key=lambda item: _tempered_loss(folds[item][:count], labels[:count])[0])
+    strength = _chosen(folds, labels, every, count)
     _, temperature = _tempered_loss(folds[strength][:count], labels[:count])
     steady = _steadied(space.coordinates, pairs)
     model = _classifier(strength).fit(steady(space.coordinates), labels)
@@ -308,6 +308,23 @@ def _fitted_log_odds(
     steady = _steadied(rows, pairs[np.isin(pairs, train).all(axis=1)])
     model = _classifier(strength).fit(steady(rows[train]), labels[train])
     return _log_odds(model, steady(rows[test]), len(ORDER))
+
+
+def _chosen(folds: Mapping[float, Floats], labels: Ints, every: Sequence[Scenario], count: int) -> float:
+    """The strength under which the fewest copies flip, of those whose log loss is as good as the least.
+
+    As good means within one standard error of the paired difference (after Breiman et al. 1984, "Classification and
+    Regression Trees", the rule of one standard error).
+    """
+    losses = {}
+    for strength, scores in folds.items():
+        _, temperature = _tempered_loss(scores[:count], labels[:count])
+        chances = np.array([softmax(row / temperature) for row in scores[:count]])
+        losses[strength] = -np.log(chances[np.arange(count), labels[:count]])
+    least = min(losses.values(), key=np.mean)
+    beside = {strength: loss - least for strength, loss in losses.items()}
+    near = [strength for strength, more in beside.items() if more.mean() <= more.std() / np.sqrt(count)]
+    return min(near, key=lambda strength: _flips(folds[strength], every, count))
 
 
 def _tempered_loss(scores: Floats, labels: NDArray[Any]) -> tuple[float, float]:
