@@ -121,6 +121,12 @@ def test_shapes_scale_with_the_size():
         ("What to pre-train a 3B on 60B tokens costs at €2 an hour?", Topic.TRAINING_COST, "EUR of rent"),
         ("My machine has 64 GB RAM and a 12 GB card; does 13B fit in 8 bits?", Topic.INFERENCE_MEMORY, "(12 GB)"),
         ("How fast is a 7B on a GTX 1080?", Topic.SERVING, "not in the table"),
+        (
+            "7B on an H100 at €2 per hour: what is the price per million tokens?",
+            Topic.SERVING,
+            "2.3 to 4.6 EUR a million",
+        ),
+        ("Does a 13B fit on an RTX 4060 Ti 16GB in 8 bits?", Topic.INFERENCE_MEMORY, "(16 GB)"),
         ("how many tokens per second for 7B on 4 H100?", Topic.SERVING, "on 4 × H100 writes"),
         ("How much to train a 1.3B on 26B tokens on 8 H100 at $2/hour?", Topic.TRAINING_COST, "$253 to $650"),
     ],

@@ -10,7 +10,7 @@ from tunewise.errors import InputError
 from tunewise.estimation import calculator, formulas
 from tunewise.estimation.catalogue import Gpu, gpu
 from tunewise.estimation.formulas import Tuning
-from tunewise.estimation.quantities import read
+from tunewise.estimation.quantities import read, stated
 from tunewise.estimation.rules import Kind
 from tunewise.schema import Estimate, Method
 
@@ -169,11 +169,9 @@ def show(estimates: Sequence[Estimate], as_json: bool) -> None:
 
 def _amount(text: str, kind: Kind) -> float:
     """A number of parameters or tokens, with or without its noun."""
-    for words in (text, f"{text} {kind.value}"):
-        for quantity in read(words):
-            # Few tokens are read as the length of a sequence.
-            if quantity.kind is kind or (kind is Kind.TOKENS and quantity.kind is Kind.CONTEXT):
-                return quantity.number
+    number = stated(str(text), kind)
+    if number is not None:
+        return number
     raise InputError(f"'{text}' is no number of {kind.value}.", "Write it like 7B, 350M or 1.5 billion.")
 
 

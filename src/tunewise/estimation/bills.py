@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from tunewise.estimation.numbers import amounts
 from tunewise.estimation.quantities import Quantity, first
+from tunewise.estimation.questions import Topic
 from tunewise.estimation.rules import Kind
 from tunewise.schema import Estimate, Value
 
@@ -41,8 +42,7 @@ HOURS = {"h": 1.0, "d": 24.0, "w": 168.0}
 class Bill(Value):
     """What something costs, or what a budget buys."""
 
-    what: str
-    """`rent`, `tokens` or `items`."""
+    topic: Topic
     estimate: Estimate
     sentence: str
     """The result in a sentence, without its figures' origin."""
@@ -84,13 +84,13 @@ def _rent(text: str, price: Quantity, found: Sequence[Quantity]) -> Bill | None:
     if hours is not None:
         words = f"{hours:,.0f} GPU-hours at {each}"
         cost = _estimate("rent", hours * price.number, currency, f"{words}, for each card")
-        return Bill(what="rent", estimate=cost, sentence=words)
+        return Bill(topic=Topic.RENT, estimate=cost, sentence=words)
     budget = next((item for item in found if item.kind is Kind.MONEY and item.unit == currency), None)
     if budget is None or budget.start == price.start:
         return None
     words = f"{budget.number:,.0f} {currency} at {each}" + (f" for each of {count:g}" if count > 1 else "")
     span = _estimate("hours that the budget buys", budget.number / (price.number * count), "hours", words)
-    return Bill(what="rent", estimate=span, sentence=words)
+    return Bill(topic=Topic.RENT, estimate=span, sentence=words)
 
 
 def _card_hours(text: str) -> float | None:
@@ -145,7 +145,7 @@ def _tokens(prices: Sequence[Quantity], found: Sequence[Quantity]) -> Bill | Non
         f"{work}tokens × price: {words}",
         *((one,) if len(prices) == 1 else ()),
     )
-    return Bill(what="tokens", estimate=estimate, sentence=words)
+    return Bill(topic=Topic.TOKEN_BILL, estimate=estimate, sentence=words)
 
 
 def _items(price: Quantity, item: str | None, found: Sequence[Quantity]) -> Bill | None:
@@ -156,7 +156,7 @@ def _items(price: Quantity, item: str | None, found: Sequence[Quantity]) -> Bill
         return None
     words = f"{counted[0].number:,.0f} at {price.number:g} {price.unit} a {item or 'piece'}"
     cost = _estimate("bill for labels or items", counted[0].number * price.number, price.unit, words)
-    return Bill(what="items", estimate=cost, sentence=words)
+    return Bill(topic=Topic.ITEM_BILL, estimate=cost, sentence=words)
 
 
 def _estimate(quantity: str, value: float, unit: str, formula: str, *assumptions: str) -> Estimate:

@@ -55,7 +55,6 @@ FACTS: Mapping[Topic, tuple[str, ...]] = {
     Topic.TOKEN_BILL: (),
     Topic.ITEM_BILL: (),
 }
-BILLS = {"rent": Topic.RENT, "tokens": Topic.TOKEN_BILL, "items": Topic.ITEM_BILL}
 
 
 def calculate(text: str) -> Calculation | None:
@@ -81,9 +80,13 @@ def calculate(text: str) -> Calculation | None:
 
 
 def _billed(bill: bills.Bill, quantities: tuple[Quantity, ...]) -> Calculation:
-    topic = BILLS[bill.what]
-    sentence = f"{bill.sentence} come to {span(bill.estimate)}."
-    return Calculation(topic=topic, estimates=(bill.estimate,), read=quantities, sentence=sentence, facts=FACTS[topic])
+    return Calculation(
+        topic=bill.topic,
+        estimates=(bill.estimate,),
+        read=quantities,
+        sentence=f"{bill.sentence} come to {span(bill.estimate)}.",
+        facts=FACTS[bill.topic],
+    )
 
 
 def for_advice(method: Method | None, kind: str, situation: str) -> tuple[Estimate, ...]:
@@ -222,12 +225,13 @@ def _model_size(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]
 
 
 def _serving(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
-    size, (card, _) = _number(found, Kind.PARAMETERS, 0), _priced(_card(found), found)
+    size = _number(found, Kind.PARAMETERS, 0)
+    card, currency = _priced(_card(found), found)
     bits, named = first(found, Kind.BITS), first(found, Kind.GPUS)
     width = bits.number if bits else 16.0 if formulas.weights(size).low < card.memory else 4.0
     least = formulas.cards_for(size, card, width)
     count = max(least, round(named.number) if named else 1)
-    estimates = formulas.serving(size, card, width, count)
+    estimates = formulas.serving(size, card, width, count, currency)
     on = f"{count} × {card.name}" if count > 1 else card.name
     on += ", which the weights need," if count == least > 1 and not (named and named.number >= least) else ""
     words = f"One stream of {short(size)} parameters in {width:g} bits on {on} writes {span(estimates[0])}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tunewise.estimation import nouns
 from tunewise.estimation.catalogue import Gpu, gpus
-from tunewise.estimation.numbers import Amount, amounts
+from tunewise.estimation.numbers import MARKS, Amount, amounts
 
 NAMES = "|".join(
     sorted(
@@ -39,7 +39,6 @@ BEFORE_CARD = re.compile(
     r"|cartes? |karten |tarjetas |schede )*$",
     re.I,
 )
-CURRENCY = ("$", "€", "£")
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,17 @@ def _belongs(text: str, amount: Amount, card: int) -> bool:
     between = text[amount.end : card]
     return (
         0 <= card - amount.end <= 24
-        and text[amount.first - 1 : amount.first] not in CURRENCY
+        and text[amount.first - 1 : amount.first] not in MARKS
         and (between.strip() != "" or between == " " or amount.bare)
         and bool(BEFORE_CARD.fullmatch(between) or between.strip().lower() == "of")
     )
 
 
 def _known(name: str, size: str | None) -> Gpu:
+    """The card of the catalogue, with the memory that is told of it ("4060 Ti 16GB") where it knows none with that."""
     plain = re.sub(r"[ -]+", " ", name.lower())
     fitting = [gpu for gpu in gpus() if any(alias.replace("-", " ") == plain for alias in gpu.aliases)]
     family = [gpu for gpu in gpus() if size and gpu.name.lower().startswith(plain) and f"{gpu.memory:g}" == size]
-    return (family or fitting)[0]
+    if family or not size:
+        return (family or fitting)[0]
+    return fitting[0].model_copy(update={"memory": float(size)})

@@ -319,7 +319,7 @@ def cards_for(parameters: float, card: Gpu, bits: float = 16) -> int:
     return max(math.ceil(weights(parameters, bits).low / card.memory), 1)
 
 
-def serving(parameters: float, card: Gpu, bits: float = 16, count: int = 1) -> list[Estimate]:
+def serving(parameters: float, card: Gpu, bits: float = 16, count: int = 1, currency: str = "USD") -> list[Estimate]:
     """Speed of one stream and, where the card has a price, dollars a million tokens.
 
     Every token reads all weights once, so bandwidth sets the ceiling; real servers reach half of it
@@ -352,8 +352,8 @@ def serving(parameters: float, card: Gpu, bits: float = 16, count: int = 1) -> l
             quantity="cost of a million tokens, one stream",
             low=low * million / speed.high,
             high=high * million / speed.low,
-            unit="USD",
-            formula=f"{low:g} to {high:g} dollars an hour / speed",
+            unit=currency,
+            formula=f"{low:g} to {high:g} {currency} an hour / speed",
             source=f"{BANDWIDTH}; {PRICES}",
             assumptions=("one request at a time and always busy; batching divides it, idle hours multiply it",),
         ),

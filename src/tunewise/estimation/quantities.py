@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tunewise.estimation import nouns
 from tunewise.estimation.cards import cards
 from tunewise.estimation.catalogue import Gpu, shapes
-from tunewise.estimation.numbers import LIKE_LATIN, Amount, amounts
+from tunewise.estimation.numbers import LIKE_LATIN, MARKS, Amount, amounts
 from tunewise.estimation.rules import OFTEN, PAID_TIME, RULES, SPOKEN_OF, UNITS, Kind, Rule, days
 from tunewise.schema import Value
 
@@ -53,6 +53,14 @@ def read(text: str) -> tuple[Quantity, ...]:
 def first(quantities: Sequence[Quantity], kind: Kind) -> Quantity | None:
     """The first quantity of a kind that is more than nothing."""
     return next((item for item in quantities if item.kind is kind and item.number > 0), None)
+
+
+def stated(text: str, kind: Kind) -> float | None:
+    """The number in a field of a form, such as "7B", with or without its noun; None where there is none."""
+    # Few tokens are read as the length of a sequence.
+    wanted = {kind, Kind.CONTEXT} if kind is Kind.TOKENS else {kind}
+    every = (item for words in (text, f"{text} {kind.value}") for item in read(words))
+    return next((item.number for item in every if item.kind in wanted), None)
 
 
 def _sensible(quantity: Quantity) -> bool:
@@ -242,7 +250,7 @@ def _by_size(text: str, amount: Amount) -> Quantity | None:
     opened = (OPEN_CLASS.match(behind) or GERMAN.match(behind)) if many and not _year(text, amount) else None
     if opened and not (CALLED.search(text[: amount.first][-12:]) and size):
         return _made(Kind.EXAMPLES, text, (amount.start, amount.end + opened.end()), (amount.low, amount.high))
-    if size and text[amount.first - 1 : amount.first] not in ("$", "€", "£") and _called(text, amount):
+    if size and text[amount.first - 1 : amount.first] not in MARKS and _called(text, amount):
         return _made(Kind.PARAMETERS, text, (amount.start, amount.end), (amount.low, amount.high))
     return None
 

@@ -8,7 +8,7 @@ import gradio as gr
 from tunewise.errors import TunewiseError, UserError
 from tunewise.estimation import calculator, formulas
 from tunewise.estimation.catalogue import Gpu, gpu, gpus
-from tunewise.estimation.quantities import read
+from tunewise.estimation.quantities import stated
 from tunewise.estimation.rules import Kind
 from tunewise.schema import Estimate
 from tunewise.ui import cards
@@ -90,9 +90,7 @@ def _room(ways: Sequence[tuple[str, Estimate]], card: Gpu, count: int) -> str:
 
 
 def _amount(text: str, kind: Kind) -> float:
-    for words in (str(text), f"{text} {kind.value}"):
-        for quantity in read(words):
-            # Few tokens are read as the length of a sequence.
-            if quantity.kind is kind or (kind is Kind.TOKENS and quantity.kind is Kind.CONTEXT):
-                return quantity.number
+    number = stated(str(text), kind)
+    if number is not None:
+        return number
     raise UserError(f"“{text}” is no number of {kind.value}.", "Write it like 7B, 350M or 1.5 billion.")
