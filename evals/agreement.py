@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--settle", action="store_true", help="take scenarios of plain disagreement out of the files")
     settle = parser.parse_args().settle
     second = {row["id"]: row for row in map(json.loads, SECOND.read_text().splitlines())}
-    files = sorted(SCENARIOS.glob("*.jsonl"))
+    files = sorted(SCENARIOS.glob("*.jsonl")) + sorted(SCENARIOS.glob("held-out/*.jsonl"))
     both = [scenario for scenario in labelled.read(files) if scenario.id in second]
     first = [scenario.verdict.value for scenario in both]
     other = [second[scenario.id]["verdict"] for scenario in both]

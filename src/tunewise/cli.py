@@ -29,10 +29,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Train from scratch, fine-tune, or use a model as it is? A local model answers, with reasons you "
-    "can check.\n\nThe first question fetches the model (1.1 GB) once; after that nothing leaves this machine.",
+    "can check.\n\nThe first question fetches the model (1.1 GB) once; after that nothing leaves this machine, "
+    "unless you name an engine, a Chroma server or a Ray cluster.",
     epilog="Settings: TUNEWISE_MODEL, TUNEWISE_ENGINE, TUNEWISE_ENGINE_URL, TUNEWISE_CACHE, TUNEWISE_KNOWLEDGE, "
-    "TUNEWISE_CHROMA, TUNEWISE_CONTEXT, TUNEWISE_THREADS, TUNEWISE_OFFLINE, TUNEWISE_LOG, or the same names "
-    "without prefix in tunewise.toml.\n\nExit codes: 0 done, 1 the work failed, 2 bad usage or bad input.",
+    "TUNEWISE_PROMPTS, TUNEWISE_CHROMA, TUNEWISE_CONTEXT, TUNEWISE_THREADS, TUNEWISE_REASONS, TUNEWISE_OFFLINE, "
+    "TUNEWISE_VERBOSE, TUNEWISE_LOG, TUNEWISE_LOG_TEXT, or the same names without prefix in tunewise.toml.\n\nExit codes: 0 done, 1 the work failed, 2 bad usage or bad input.",
 )
 models = typer.Typer(no_args_is_help=True, help="The model files: what is known, what is here.", rich_markup_mode=None)
 app.add_typer(models, name="models")

@@ -6,8 +6,8 @@ from pydantic import Field
 
 from tunewise.schema import Value
 
-A_MINUTE = 70.0
-"""Verdicts a minute on two cores: evals/NOTES.md."""
+A_MINUTE = 45.0
+"""Verdicts a minute on two cores: evals/reports/throughput.json."""
 START = 30.0
 """Seconds until a machine that has the model files judges its first piece."""
 

@@ -13,6 +13,8 @@ from tunewise.ui import cards
 
 FOLDER = Path("evals")
 PLACES = ("reports", "runs")
+LABELLED = ("*.jsonl", "held-out/*.jsonl")
+"""Files of labelled situations, of which a run may hold any."""
 MISSING = (
     "No report is here. Run 'tunewise eval' in a checkout of the repository; its report then stands here. "
     "The figures above are those of the head that came with this installation."
@@ -68,7 +70,7 @@ def _compare(name: str | None, other: str | None) -> str:
         from tunewise.evaluation import runs as records
         from tunewise.evaluation import scenarios as labelled
 
-        labels = labelled.read(sorted((FOLDER / "scenarios").glob("*.jsonl")))
+        labels = labelled.read(sorted(file for kind in LABELLED for file in (FOLDER / "scenarios").glob(kind)))
         found = comparison.compare(records.load_records(runs[name]), runs[other], labels)
     except ModuleNotFoundError as error:
         return cards.note(f"This needs the library {error.name}: pip install 'tunewise[eval]'")

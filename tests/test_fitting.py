@@ -1,0 +1,66 @@
+"""The algebra behind the decision heads, without the model."""
+
+import numpy as np
+import pytest
+
+from tunewise.evaluation import fitting
+from tunewise.evaluation.scenarios import Scenario
+
+
+@pytest.fixture(scope="module")
+def rows():
+    chance = np.random.default_rng(0)
+    # A few strong directions and many weak ones, as hidden states have.
+    return (chance.normal(size=(200, 900)) * np.geomspace(10, 0.1, 900)).astype(np.float32)
+
+
+def scenario(name, verdict):
+    return Scenario(id=name, situation=name, verdict=verdict, family=name)
+
+
+def test_few_coordinates_are_the_leading_ones_of_all(rows):
+    whole, few = fitting.Space.of(rows), fitting.Space.of(rows, rank=40)
+    assert few.coordinates.shape == (200, 40)
+    # Signs are free, so distances are compared: those of the 40 directions of most variance.
+    leading = whole.coordinates[:, -40:]
+    assert np.allclose(few.coordinates @ few.coordinates.T, leading @ leading.T, rtol=1e-6, atol=1e-6)
+
+
+def test_all_coordinates_keep_every_distance(rows):
+    space = fitting.Space.of(rows)
+    standard = space.standard.astype(np.float64)
+    assert np.allclose(space.coordinates @ space.coordinates.T, standard @ standard.T, atol=0.5)
+
+
+def test_a_read_out_says_of_raw_features_what_the_fit_says_of_coordinates(rows):
+    labels = (rows[:, 0] > 0).astype(int) + (rows[:, 1] > 0)
+    space = fitting.Space.of(rows, rank=60)
+    model = fitting._classifier(1e-2).fit(space.coordinates, labels)
+    read_out = space.read_out(model, 3)
+    found = [read_out.log_odds(row) for row in rows[:20]]
+    assert np.allclose(found, model.decision_function(space.coordinates[:20]), atol=1e-3)
+
+
+def test_steadying_shortens_what_a_copy_changes_and_nothing_else():
+    chance = np.random.default_rng(1)
+    rows = chance.normal(size=(60, 12))
+    rows[30:] = rows[:30]
+    rows[30:, 0] += 5 * chance.normal(size=30)
+    pairs = np.array([(place + 30, place) for place in range(30)])
+    steady = fitting._steadied(rows, pairs)
+    moved = steady(rows)
+    assert np.abs(moved[:, 0]).max() < 0.5 * np.abs(rows[:, 0]).max()
+    assert np.allclose(moved[:, 1:], rows[:, 1:], atol=1e-9)
+    assert np.array_equal(fitting._steadied(rows, pairs[:0])(rows), rows)
+
+
+def test_of_equally_good_strengths_the_one_with_the_fewest_flips_is_taken():
+    every = [scenario(str(place), verdict) for place, verdict in enumerate(fitting.ORDER * 5)]
+    copies = [item.model_copy() for item in every]
+    labels = np.array([fitting.ORDER.index(item.verdict) for item in every + copies])
+    chance = np.random.default_rng(2)
+    sure = 4 * np.eye(4)[labels] + 0.1 * chance.normal(size=(40, 4))
+    shaky = sure.copy()
+    shaky[20:26] = -shaky[20:26]
+    wrong = -sure
+    assert fitting._chosen({1e-4: shaky, 3e-4: sure + 1e-3, 1e-3: wrong}, labels, every + copies, 20) == 3e-4
