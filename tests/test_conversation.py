@@ -74,6 +74,28 @@ def test_older_words_that_are_contradicted_are_left_out(advisor):
     assert "No letter may leave our own machines" in found.contradictions[0].text
 
 
+def test_a_corrected_figure_is_the_same_when_a_conversation_is_taken_up_again(advisor):
+    talk = advisor.conversation()
+    turns = ["We have 4 GPUs and 300 labelled scans of knees; find torn ligaments.", "Correction: we have 14 GPUs."]
+    results = [talk.judge(turn) for turn in turns]
+    again = Conversation(advisor, turns, results)
+    for one in (talk, again):
+        assert one._account.text.startswith("We have 14 GPUs and 300 labelled scans of knees")
+        assert len(one._account.contradictions) == 1
+
+
+def test_a_bare_figure_answers_and_a_what_if_leaves_the_question_open(advisor):
+    talk = advisor.conversation()
+    first = talk.judge("Sort photos of beetles by species for our museum; what should we do?")
+    assert first.question is not None
+    talk.asked = first.question.model_copy(update={"factor": "labels", "text": "How many labelled examples?"})
+    open_question = talk.asked
+    supposed = talk.judge("What if we had a cluster of 64 GPUs?")
+    assert supposed.hypothetical and supposed.question == open_question and talk.asked == open_question
+    found = talk.judge("400")
+    assert level(found, "labels") == "hundreds" and "How many labelled examples? 400" in talk._account.text
+
+
 def test_a_question_is_asked_once_and_never_about_what_was_said(advisor):
     talk = advisor.conversation()
     found = talk.judge("Our law firm wants clauses found in contracts; 3,000 contracts are annotated.")

@@ -48,6 +48,28 @@ def test_more_information_always_has_a_question():
     assert decision.open_factor(Verdict.NEEDS_MORE_INFORMATION, (factor("task", "clear"),)) == "task"
 
 
+def test_what_was_asked_once_is_not_asked_again_while_something_else_is_open():
+    sheet = (factor("task", "vague"), factor("labels", "unknown"), factor("privacy", "unknown"))
+    asked = ("task", "labels")
+    assert decision.open_factor(Verdict.NEEDS_MORE_INFORMATION, sheet, asked) == "privacy"
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        ("must not leave our servers", True),
+        ("are 3,000 annotated by botanists", True),
+        ("can only use one GPU with 12 GB", True),
+        ("must it run on a phone", False),
+        ("what about our privacy", False),
+        ("which model should we take", False),
+        ("is there a checkpoint for it", False),
+    ],
+)
+def test_a_clause_without_its_subject_states_a_fact_and_a_question_none(words, known):
+    assert decision.stated(factor("privacy", "private", quote=words)) is known
+
+
 @pytest.mark.parametrize("verdict", list(Verdict))
 def test_every_verdict_but_one_has_a_method(verdict):
     found = decision.method(verdict, SHEET)

@@ -74,3 +74,10 @@ def test_a_bare_addition_belongs_to_the_situation():
 def test_every_turn_stands_in_the_merged_situation():
     turns = ["We have scans.", "Actually it is 400, not 4,000."]
     assert all(turn in dialogue.merge(turns) for turn in turns)
+
+
+@pytest.mark.parametrize("figure", ["400", "40k", "~5000", "0", "5 TB", "$500", "2x H100", "10 ms"])
+def test_a_bare_figure_says_something_only_once_something_was_said(figure):
+    assert dialogue.check(figure, follow_up=True) == figure
+    with pytest.raises(InputError, match="no words"):
+        dialogue.check(figure)

@@ -134,3 +134,91 @@ def test_a_fact_about_something_else_is_no_answer():
 def test_figures_know_what_they_count(text, value, labelled):
     (figure,) = figures(text)
     assert (figure.value, figure.labelled) == (value, labelled)
+
+
+@pytest.mark.parametrize(
+    ("first", "correction", "stands"),
+    [
+        (XRAYS, "no wait, 400", "400 labelled chest X-rays and two A100s"),
+        (XRAYS, "I was wrong, only 400 are labelled", "400 labelled chest X-rays and two A100s"),
+        (XRAYS, "8 A100s, not 2 A100s", "4,000 labelled chest X-rays and 8 A100s"),
+        (
+            "300 labelled photos and 12,000 unlabelled photos",
+            "Sorry, it's 900 labelled photos.",
+            "900 labelled photos and 12,000 unlabelled",
+        ),
+        ("We have 12,000 unlabelled photos", "Actually it's 20,000 unlabelled photos.", "We have 20,000 unlabelled"),
+        ("200 hours of audio", "Actually 30 minutes of audio.", "30 minutes of audio\n"),
+        ("Our budget is $20,000 for it", "Actually the budget is 8,000 euros.", "budget is 8,000 euros for it"),
+    ],
+)
+def test_a_correction_finds_the_figure_it_is_about_and_brings_its_unit(first, correction, stands):
+    assert stands in heard(first, correction).text
+
+
+@pytest.mark.parametrize(
+    ("first", "message"),
+    [
+        (XRAYS, "We have 60,000 unlabelled X-rays."),
+        (XRAYS, "60,000 X-rays without labels."),
+        (XRAYS, "Turns out we need it by 2026."),
+        (XRAYS, "Actually accuracy must be 0.95."),
+        ("We have a budget of $20,000", "A GPU costs us $3 an hour."),
+        ("we pay $500 a month", "$6,000 a year"),
+    ],
+)
+def test_another_figure_leaves_the_older_one(first, message):
+    account = heard(first, message)
+    assert account.passages[0] == first and not account.contradictions
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Could we do it with 400 labels?",
+        "And with 100,000 labels?",
+        "and with 8 A100s instead?",
+        "Si nous avions 100 000 images étiquetées ?",
+        "E se avessimo 8 A100s?",
+    ],
+)
+def test_a_figure_in_a_question_is_a_what_if(question):
+    assert heard(XRAYS, question).hypothetical
+    assert Account().hear(XRAYS).hear(question, asking("base")).hypothetical
+
+
+def test_a_what_if_is_no_answer_to_what_was_asked():
+    for message in ("imagine we had 5000 labelled scans.", "如果我们有10万张标注图片呢？"):
+        account = Account().hear(XRAYS).hear(message, asking("labels"))
+        assert account.hypothetical and not account.replies
+
+
+@pytest.mark.parametrize(
+    ("message", "stands"),
+    [
+        ("We have 8 A100s.", "and 8 A100s"),
+        ("no, we only have 400 labelled X-rays", "We have 400 labelled chest"),
+        ("there are 400 labelled, not 4,000", "We have 400 labelled chest"),
+    ],
+)
+def test_a_correction_is_heard_while_a_question_is_open(message, stands):
+    account = Account().hear(XRAYS).hear(message, asking("base"))
+    assert stands in account.text and account.contradictions and not account.replies
+
+
+@pytest.mark.parametrize(
+    "reply", ["not sure, about 400 I think", "I don't know exactly, but roughly 3,000", "keine Ahnung, etwa 400"]
+)
+def test_a_guess_is_kept_though_it_begins_with_not_knowing(reply):
+    account = Account().hear("We want to sort photos of beetles.").hear(reply, asking("labels"))
+    assert account.replies and not account.unknown and reply in account.text
+
+
+def test_words_that_are_part_of_other_words_are_not_cut():
+    account = heard("We have 4 GPUs and 300 labelled scans of knees.", "Correction: we have 14 GPUs.")
+    assert account.without(account.contradictions).text.startswith("We have 14 GPUs and 300 labelled scans")
+
+
+def test_a_long_message_without_spaces_is_no_bare_answer():
+    message = "我们有一千张标注好的肺部图片，还有很多没有标注的"
+    assert Account().hear(XRAYS).hear(message, asking("base")).passages[-1] == message

@@ -88,6 +88,15 @@ def test_a_question_gets_a_cited_answer_and_a_follow_up_adds_to_the_situation(pa
     shot(page, "conversation")
 
 
+def test_a_level_chosen_in_the_sheet_holds_for_the_next_message(page):
+    ask(page, XRAYS)
+    chosen = "#sheet select[data-factor=baseline]"
+    page.locator(chosen).select_option("passes")
+    page.wait_for_selector("#sheet tr.tw-corrected", timeout=30 * SECOND)
+    ask(page, "The hospital is a small one in Norway.")
+    assert page.locator(chosen).input_value() == "passes"
+
+
 @pytest.mark.parametrize(
     "attack",
     [

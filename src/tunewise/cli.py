@@ -33,7 +33,8 @@ app = typer.Typer(
     "unless you name an engine, a Chroma server or a Ray cluster.",
     epilog="Settings: TUNEWISE_MODEL, TUNEWISE_ENGINE, TUNEWISE_ENGINE_URL, TUNEWISE_CACHE, TUNEWISE_KNOWLEDGE, "
     "TUNEWISE_PROMPTS, TUNEWISE_CHROMA, TUNEWISE_CONTEXT, TUNEWISE_THREADS, TUNEWISE_REASONS, TUNEWISE_OFFLINE, "
-    "TUNEWISE_VERBOSE, TUNEWISE_LOG, TUNEWISE_LOG_TEXT, or the same names without prefix in tunewise.toml.\n\nExit codes: 0 done, 1 the work failed, 2 bad usage or bad input.",
+    "TUNEWISE_VERBOSE, TUNEWISE_LOG, TUNEWISE_LOG_TEXT, or the same names without prefix in tunewise.toml.\n\n"
+    "Exit codes: 0 done, 1 the work failed, 2 bad usage or bad input.",
 )
 models = typer.Typer(no_args_is_help=True, help="The model files: what is known, what is here.", rich_markup_mode=None)
 app.add_typer(models, name="models")

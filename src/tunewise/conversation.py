@@ -79,7 +79,9 @@ class Conversation:
         for place, turn in enumerate(turns):
             account = self._account.hear(turn, self.asked)
             if place < len(earlier):
-                account = account.without(earlier[place].contradictions)
+                # Those about figures were found again by hearing the message.
+                known = account.contradictions
+                account = account.without([one for one in earlier[place].contradictions if one not in known])
             self._keep(account, earlier[place] if place < len(earlier) else None)
 
     def send(self, message: str) -> Advice | Answer:
@@ -95,7 +97,7 @@ class Conversation:
 
     def stream(self, message: str, *, cancel: CancelToken | None = None) -> Iterator[Event]:
         """`send`, handing out each result as it stands."""
-        text = dialogue.check(message)
+        text = dialogue.check(message, follow_up=bool(self._account.said))
         self._advisor.load()
         if not self._tells(text):
             yield from self._reply(text, cancel)
@@ -110,7 +112,7 @@ class Conversation:
                 case VerdictEvent():
                     yield event.model_copy(update={"notes": (*_notes(account), *event.notes)})
                 case DoneEvent(result=Advice() as advice):
-                    result = _told(advice, before, account)
+                    result = _told(advice, before, account, self.asked)
                     self._keep(account, result)
                     yield DoneEvent(result=result)
                 case _:
@@ -122,14 +124,14 @@ class Conversation:
         Raises:
             InputError: The message is empty, binary or over-long.
         """
-        text = dialogue.check(message)
+        text = dialogue.check(message, follow_up=bool(self._account.said))
         self._advisor.load()
         if not self._tells(text):
             return None
         before = self._standing()
         account, corrections = self._heard(text, before)
         found = self._advisor.judge(account.text, corrections=corrections, settled=self._answered(account))
-        result = _told(found, before, account)
+        result = _told(found, before, account, self.asked)
         self._keep(account, result)
         return result
 
@@ -163,7 +165,8 @@ class Conversation:
         """Whether a message says something of the situation."""
         if calculator.calculate(text) is not None or dialogue.COURTESY.match(text):
             return False
-        if self.asked is not None and not text.endswith("?"):
+        asks = text.endswith(("?", "？", "؟")) or (dialogue.QUESTION.match(text) and not dialogue.OWN.search(text))
+        if self.asked is not None and not asks:
             # Whoever was asked answers in whatever words.
             return True
         follow_up = bool(self._account.said)
@@ -199,7 +202,7 @@ class Conversation:
         if before is None or account.replies:
             return account, self._corrections
         swaps = account.swaps[len(self._account.swaps) :]
-        if not touched(before, account, specs):
+        if not touched(before, account, specs) or not dialogue.has_words(account.passages[-1]):
             return account, self._corrections | implied(before, swaps, (), specs)
         alone = self._advisor.judge(account.passages[-1])
         outdated = opposed(before, alone, account, specs, LEAST)
@@ -231,7 +234,7 @@ def _notes(account: Account) -> tuple[str, ...]:
     return (WHAT_IF, *told) if account.hypothetical else told
 
 
-def _told(result: Result, before: Judgement | None, account: Account) -> Result:
+def _told(result: Result, before: Judgement | None, account: Account, asked: Question | None) -> Result:
     """A result with what the message changed, and in the person's own words."""
     update: dict[str, object] = {
         "notes": (*_notes(account), *result.notes),
@@ -244,6 +247,9 @@ def _told(result: Result, before: Judgement | None, account: Account) -> Result:
             "previous": before.verdict,
             "previous_confidence": before.confidence,
         }
+    if account.hypothetical and asked is not None:
+        # What was asked before the what-if is what the next message answers.
+        update |= {"question": asked, "questions": (asked.text,)}
     return _in_place(result.model_copy(update=update), account)
 
 

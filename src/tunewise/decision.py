@@ -25,9 +25,12 @@ REPEATED = 2
 EMBEDDING_WIDTH = 384
 """Length of a sentence embedding, the last of the features."""
 ASKING = re.compile(
-    r"^\W*(?:what|which|how|where|why|who|should|shall|must|can|could|may|do|does|did|is|are|would|will)\b", re.I
+    r"^\W*(?:(?:what|how|why|which \w+ should)\b"
+    r"|(?:which|where|who|should|shall|must|can|could|may|do|does|did|is|are|would|will)\s+(?:i|we|you|it|they|one|there|this|that|these|those|the|our|my|your|any|an?)\b)",
+    re.I,
 )
-"""Words that ask for advice state no fact, whatever factor they seem to speak of."""
+"""Words that ask for advice state no fact, whatever factor they seem to speak of; a clause cut off its subject
+("must not leave our servers") does."""
 WORTH_ASKING = ("task", "input", "gap", "labels", "base", "baseline", "change", "raw", "compute", "device")
 """Factors in the order in which an unstated one is asked for."""
 
@@ -148,7 +151,9 @@ def open_factor(verdict: Verdict, factors: Sequence[Factor], settled: Collection
             continue
         if not factor.known or factor.level == "vague" or (factor.name == "input" and factor.level == "other"):
             return name
-    return "task" if verdict is Verdict.NEEDS_MORE_INFORMATION else None
+    if verdict is not Verdict.NEEDS_MORE_INFORMATION:
+        return None
+    return next((factor.name for factor in factors if not factor.known and factor.name not in settled), "task")
 
 
 def stated(factor: Factor) -> bool:

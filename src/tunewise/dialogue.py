@@ -75,8 +75,12 @@ class Route(StrEnum):
     """None of ours."""
 
 
-def check(text: str) -> str:
+def check(text: str, *, follow_up: bool = False) -> str:
     """The message, trimmed, if it can be worked on.
+
+    Args:
+        text: The message.
+        follow_up: Whether something was said before, so that a bare figure ("400", "2x A100") says something too.
 
     Raises:
         InputError: It is empty, binary, over-long, or holds no words.
@@ -92,12 +96,12 @@ def check(text: str) -> str:
     odd = sum(unicodedata.category(char) in NOT_TEXT and char not in "\n\r\t" for char in trimmed)
     if odd > 0.02 * len(trimmed) or "\x00" in trimmed:
         raise InputError("The message is not text.", "Describe your situation in words.")
-    if not _has_words(trimmed):
+    if not has_words(trimmed) and not (follow_up and DIGIT.search(trimmed)):
         raise InputError("The message holds no words that can be read.", "Describe your situation in words.")
     return trimmed
 
 
-def _has_words(text: str) -> bool:
+def has_words(text: str) -> bool:
     """Whether a text holds at least one thing that looks like a word of some language."""
     for word in re.findall(r"[^\W\d_]+", text):
         if not word.isascii():

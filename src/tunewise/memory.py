@@ -43,7 +43,7 @@ SUPPOSED = (
     r"|et si|supposons|imaginons|y si|supongamos|如果|假如|もし)"
 )
 CONDITION = (
-    r"(?:if|wenn) (?=.*\?|(?:we|i|there|it|they|you|(?:the|our|my) [\w-]+)"
+    r"(?:si|se) (?=.*[?？])|(?:if|wenn) (?=.*\?|(?:we|i|there|it|they|you|(?:the|our|my) [\w-]+)"
     r" (?:had|were|was|could|got|did|would|might)\b)"
 )
 WHAT_IF = re.compile(rf"{LEAD}(?:{SUPPOSED}|{CONDITION})(?:,? (?:that|if))?[\s,:]*", re.I | re.S)
@@ -72,10 +72,22 @@ BARE = 4
 COUNTED = ("labels", "raw", "compute")
 """Factors of which there can be more: another figure adds to the first."""
 LONG_WORD = re.compile(r"[^\W\d_]{5,}")
+UNLABELLED = re.compile(
+    r"\b(?:un|non|not )-?(?:label|annotat|graded|tagged)\w*|\bwith(?:out| no) (?:any )?(?:label|annotation)\w*"
+    r"|\bungelabel\w*|\bohne label\w*|\b(?:non |sin |sans )[ée]tiq\w*",
+    re.I,
+)
 LABELLED = re.compile(r"label|annotat|graded|marked|tagged|gelabel|étiquet|etiquet", re.I)
 GENERIC = frozenset({"label", "example", "sample", "annotation", "instance", "case"})
 ONE_OF_A_KIND = frozenset({Kind.GPUS, Kind.MONEY, Kind.TOKENS, Kind.AUDIO})
 """Of these a situation has one figure as a rule, so that a second one contradicts the first."""
+WHOLE = frozenset({Kind.GPUS, Kind.MONEY, Kind.AUDIO})
+"""Of these the unit belongs to the figure: another one takes the place of both."""
+YEAR = re.compile(r"(?:19|20)\d\d")
+UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
+"""Letters of scripts that put no spaces between words."""
+FIRM = re.compile(r"\b(?:actually|correction|sorry|mistake\w*|meant|wrong|not|no)\b", re.I)
+"""Words under which even a message that ends as a question corrects what was said."""
 NEXT_WORDS = re.compile(r"[ -]?((?:[^\W\d_][\w-]* ?){0,2})")
 SPACES = re.compile(r"[ \t]{2,}|[ \t]+(?=[,.;!?])")
 LABEL_STEPS = ((1, "none"), (100, "dozens"), (1000, "hundreds"), (100_001, "thousands"), (float("inf"), "huge"))
@@ -97,6 +109,9 @@ class Figure:
     """None where nothing says what it counts."""
     noun: str
     labelled: bool
+    unlabelled: bool
+    """Whether the words say that it has no labels; both are false where they say nothing of labels."""
+    unit: str
     start: int
     end: int
     """Of the part that another figure can take the place of."""
@@ -163,11 +178,11 @@ class Account:
         if not self.said:
             return Account((message,), (message,))
         plain = replace(self, said=(*self.said, message), contradictions=(), unknown="", replies=False)
-        if asked is not None and UNKNOWN.match(message):
+        if asked is not None and UNKNOWN.match(message) and not figures(message):
             plain = replace(plain, unknown=asked.factor, replies=True)
             return replace(plain, passages=(*self.passages, ""), intent=Intent.ADDITION)
-        if asked is not None and answers(message, asked):
-            bare = len(message.split()) <= BARE or REPLY.match(message)
+        if asked is not None and answers(message, asked) and not _heard(plain, message).contradictions:
+            bare = _length(message) <= BARE or REPLY.match(message) or UNKNOWN.match(message)
             passage = f"{asked.text} {message}" if bare else message
             return replace(plain, passages=(*self.passages, passage), replies=True, intent=Intent.ADDITION)
         return _heard(plain, message)
@@ -190,12 +205,12 @@ class Account:
 
 def answers(message: str, asked: Question) -> bool:
     """Whether a short message is a bare answer to a question, such as "about 400" or "no, never"."""
-    if len(message.split()) > SHORT or message.rstrip().endswith("?") or CORRECTION.search(message):
+    if _length(message) > SHORT or _asks(message) or CORRECTION.search(message) or WHAT_IF.match(message):
         return False
-    if REPLY.match(message):
+    if REPLY.match(message) or UNKNOWN.match(message):
         return True
     words = set(LONG_WORD.findall(" ".join([asked.text, *(choice.meaning for choice in asked.choices)]).lower()))
-    return len(message.split()) <= BARE or bool(words & set(LONG_WORD.findall(message.lower())))
+    return _length(message) <= BARE or bool(words & set(LONG_WORD.findall(message.lower())))
 
 
 def figures(text: str) -> list[Figure]:
@@ -264,7 +279,7 @@ def cued(message: str, specs: Sequence[FactorSpec]) -> dict[str, int]:
 def touched(before: Judgement, account: Account, specs: Sequence[FactorSpec]) -> tuple[str, ...]:
     """Factors that older words settle and that the last message seems to speak of, the likeliest first."""
     cues = cued(account.said[-1], specs)
-    found = [factor.name for factor in before.factors if _settled(factor) and cues[factor.name]]
+    found = [factor.name for factor in before.factors if (factor.corrected or _settled(factor)) and cues[factor.name]]
     return tuple(sorted(found, key=lambda name: -cues[name]))
 
 
@@ -311,6 +326,7 @@ def contradiction(factor: str, title: str, before: str, after: str) -> Contradic
 
 def _heard(account: Account, message: str) -> Account:
     lead = WHAT_IF.match(message)
+    start = lead.end() if lead else 0
     cue = bool(CORRECTION.search(message))
     passages, swaps, contradictions, revoked = [*account.passages], [], [], []
     olds = [(place, old) for place, passage in enumerate(passages) for old in figures(passage)]
@@ -324,8 +340,8 @@ def _heard(account: Account, message: str) -> Account:
         if taken is not None:
             revoked.append(taken)
         break
-    if lead is not None:
-        statement = message[lead.end() :].rstrip(" ?") + "."
+    if lead is not None or (swaps and _asks(message) and not FIRM.search(message)):
+        statement = message[start:].rstrip(" ?？.") + "."
         return replace(account, passages=(*passages, statement), swaps=(*account.swaps, *swaps), intent=Intent.WHAT_IF)
     return replace(
         account,
@@ -352,9 +368,11 @@ def _pairs(
         return pairs
     for new in news:
         around = message[max(new.start - 30, 0) : new.start + len(new.text) + 15]
+        if new.kind is None and (0 < new.value < 1 or YEAR.fullmatch(new.text)):
+            continue
         if MORE.search(around) or any(old.value == new.value and old.kind is new.kind for _, old in olds):
             continue
-        ranked = sorted(olds, key=lambda item: (_fit(new, item[1]), item[0], item[1].start))
+        ranked = sorted(olds, key=lambda item: (_fit(new, item[1]), _likely(new, item[1]), item[0], item[1].start))
         if ranked and _fit(new, ranked[-1][1]) >= (1 if eager else 2):
             pairs.append((new, ranked[-1], None))
     return sorted(pairs, key=lambda pair: -_fit(pair[0], pair[1][1]))
@@ -366,13 +384,23 @@ def _fit(new: Figure, old: Figure) -> int:
         if new.noun and old.noun and new.noun == old.noun:
             return 2
         return int(not new.noun and old.kind in (None, Kind.EXAMPLES, *ONE_OF_A_KIND))
-    if new.kind is not old.kind:
+    if new.kind is not old.kind or (new.unlabelled and old.labelled) or (new.labelled and old.unlabelled):
         return 0
     if new.kind is not Kind.EXAMPLES:
-        return 2 if new.kind in ONE_OF_A_KIND else 1
+        return 2 if new.kind in ONE_OF_A_KIND and _period(new) == _period(old) else 1
     if new.noun in GENERIC:
         return 2 if old.labelled or old.noun in GENERIC else 1
     return (2 if new.noun == old.noun else 1) if new.labelled == old.labelled else 0
+
+
+def _likely(new: Figure, old: Figure) -> bool:
+    """A number that counts nothing named is about examples, where there are any, sooner than about cards or money."""
+    return new.kind is not None or old.kind is Kind.EXAMPLES
+
+
+def _period(figure: Figure) -> str:
+    """What a rate is per: `month` of `USD/month`; empty for a sum."""
+    return figure.unit.partition("/")[2]
 
 
 def _factor(old: Figure) -> str:
@@ -385,12 +413,14 @@ def _counted(text: str, item: Quantity, found: Sequence[Amount]) -> Figure:
     whole = item.start + len(item.text)
     amount = next((amount for amount in found if item.start <= amount.first < whole), None)
     window = re.split(r"[.;\n](?!\d)", text[item.start : whole + 30])[0]
-    entire = item.kind is Kind.GPUS or amount is None
+    entire = item.kind in WHOLE or amount is None
     return Figure(
         value=item.number,
         kind=item.kind,
         noun=_stem(re.findall(r"[\w-]+", item.text)[-1]),
-        labelled=bool(LABELLED.search(window)),
+        labelled=_labelled(window),
+        unlabelled=not _labelled(window) and bool(UNLABELLED.search(window)),
+        unit=item.unit,
         start=item.start if entire or amount is None else amount.first,
         end=whole if entire or amount is None else amount.end,
         text=item.text,
@@ -404,11 +434,26 @@ def _loose(text: str, amount: Amount) -> Figure:
         value=amount.middle,
         kind=None,
         noun=_stem(noun.split()[-1]) if noun.strip() else "",
-        labelled=bool(LABELLED.search(noun)),
+        labelled=_labelled(noun),
+        unlabelled=not _labelled(noun) and bool(UNLABELLED.search(noun)),
+        unit="",
         start=amount.first,
         end=amount.end,
         text=f"{text[amount.first : amount.end]} {noun}".strip(),
     )
+
+
+def _labelled(words: str) -> bool:
+    return bool(LABELLED.search(UNLABELLED.sub(" ", words)))
+
+
+def _length(message: str) -> int:
+    """Words of a message; two letters are one where words are not set apart."""
+    return len(message.split()) + len(UNSPACED.findall(message)) // 2
+
+
+def _asks(message: str) -> bool:
+    return message.rstrip().endswith(("?", "？", "؟"))
 
 
 def _stem(word: str) -> str:
@@ -425,9 +470,11 @@ def _statement(message: str, revoked: Sequence[Figure]) -> str:
 
 
 def _cut(passage: str, words: str) -> str:
-    if words not in passage:
+    # Of "14 GPUs" the words "4 GPUs" are no part, nor are they of "1.4 GPUs".
+    left = re.sub(rf"(?<!\w)(?<!\d[.,]){re.escape(words)}(?!\w)", "", passage)
+    if left == passage:
         return passage
-    left = _tidied(passage.replace(words, ""))
+    left = _tidied(left)
     return left if len(re.findall(r"[^\W\d_]", left)) >= LEAST_LEFT else ""
 
 

@@ -47,7 +47,8 @@ class Settings(BaseSettings):
     knowledge: Path | None = None
     """Knowledge folder; the shipped one where unset."""
     chroma: HttpUrl | None = None
-    """A Chroma server that holds the vectors instead of the cache, such as http://127.0.0.1:8000; no text goes there."""
+    """A Chroma server that holds the vectors instead of the cache, such as http://127.0.0.1:8000;
+    no text goes there."""
     prompts: Path | None = None
     """Folder of prompts; the shipped one where unset."""
     cache: Path = Field(default_factory=default_cache)

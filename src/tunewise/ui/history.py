@@ -42,7 +42,9 @@ def asked(text: str) -> Turn:
     return Turn(user=text.strip(), result=None, text="")
 
 
-def answer(advisor: Advisor, text: str, history: Sequence[Turn], cancel: CancelToken) -> Iterator[tuple[Turn, View]]:
+def answer(
+    advisor: Advisor, text: str, history: Sequence[Turn], cancel: CancelToken, corrected: Mapping[str, str]
+) -> Iterator[tuple[Turn, View]]:
     """The turn and the view whenever there is something new to see; the model stops when nobody reads on.
 
     Args:
@@ -50,6 +52,7 @@ def answer(advisor: Advisor, text: str, history: Sequence[Turn], cancel: CancelT
         text: What the user says.
         history: What was said before.
         cancel: Stops the answer; what stands by then is kept.
+        corrected: Levels, by factor, that the user chose in the sheet since the last turn.
     """
     before = last_view(history)
     turn, current = asked(text), before
@@ -57,6 +60,8 @@ def answer(advisor: Advisor, text: str, history: Sequence[Turn], cancel: CancelT
     yield turn, current
     try:
         talk = conversation(advisor, history)
+        for factor, level in corrected.items():
+            talk.correct(factor, level)
         turn["read"] = read = excerpt(turn["user"])
         current = View(situation="\n".join(filter(None, [talk.situation, read])))
         for event in talk.stream(read, cancel=cancel):

@@ -1,6 +1,6 @@
 """The page: layout, events, and the state that each browser session has of its own."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -130,7 +130,7 @@ class Page:
         panels = [verdict, question, plan, numbers, sheet]
         kept = gr.BrowserState([], storage_key=STORAGE, secret=STORAGE)
         shown = [chat, turns, view, *panels, kept]
-        self._asking(chat, message, send, turns, shown)
+        self._asking(chat, message, send, turns, view, shown)
         stop.click(self._stop, None, None, **QUIET)
         self.blocks.unload(self._stop)
         for panel in (verdict, question, sheet):
@@ -149,7 +149,13 @@ class Page:
         self._saving(save_record, _record, "decision-record.md", view)
 
     def _asking(
-        self, chat: gr.Chatbot, message: gr.Textbox, send: gr.Button, turns: gr.State, shown: Sequence[Any]
+        self,
+        chat: gr.Chatbot,
+        message: gr.Textbox,
+        send: gr.Button,
+        turns: gr.State,
+        view: gr.State,
+        shown: Sequence[Any],
     ) -> None:
         """Every way to put a question.
 
@@ -158,7 +164,7 @@ class Page:
         """
         ways: dict[str, Any] = {**MODEL, "trigger_mode": "multiple"}
         for trigger in (message.submit, send.click):
-            trigger(self._send, [message, turns], [*shown, message], **ways)
+            trigger(self._send, [message, turns, view], [*shown, message], **ways)
         chat.retry(self._retry, turns, shown, **ways)
         chat.edit(self._edit, turns, shown, **ways)
         chat.example_select(self._example, turns, shown, **ways)
@@ -191,25 +197,30 @@ class Page:
             cards.sheet_card(view, specs),
         ]
 
-    def _respond(self, text: str, turns: Sequence[Turn], session: str) -> Iterator[Update]:
+    def _respond(
+        self, text: str, turns: Sequence[Turn], session: str, corrected: Mapping[str, str] | None = None
+    ) -> Iterator[Update]:
         with _errors_told(), self._line.place(session) as place:
             kept: Any = [*turns, history.asked(text)]
-            for turn, view in self._answered(text, turns, place):
+            for turn, view in self._answered(text, turns, place, corrected or {}):
                 yield [*self._show([*turns, turn], view)[:-1], kept]
                 # The browser keeps the question and what became of it, not every word on the way.
                 kept = gr.skip()
             yield self._show([*turns, turn], view)
 
-    def _answered(self, text: str, turns: Sequence[Turn], place: Place) -> Iterator[tuple[Turn, View]]:
+    def _answered(
+        self, text: str, turns: Sequence[Turn], place: Place, corrected: Mapping[str, str]
+    ) -> Iterator[tuple[Turn, View]]:
         for ahead in place.waiting():
             yield history.asked(text), View(status=_in_line(ahead))
-        yield from history.answer(self._advisor, text, turns, place.cancel)
+        yield from history.answer(self._advisor, text, turns, place.cancel, corrected)
 
-    def _send(self, text: str, turns: list[Turn], request: gr.Request) -> Iterator[Update]:
+    def _send(self, text: str, turns: list[Turn], view: View, request: gr.Request) -> Iterator[Update]:
         if not text.strip():
             raise gr.Error("Describe your situation in a sentence or more.", duration=6, print_exception=False)
         emptied: object = ""
-        for update in self._respond(text, turns, _session(request)):
+        corrected = {factor.name: factor.level for factor in view.factors if factor.corrected} if turns else {}
+        for update in self._respond(text, turns, _session(request), corrected):
             yield [*update, emptied]
             emptied = gr.skip()
 
