@@ -2,13 +2,14 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tunewise import batching
-from tunewise.batching import Job, read_table
-from tunewise.errors import Cancelled, InputError, UserError
+from tunewise.batching import Job, Outcome, read_table
+from tunewise.errors import Cancelled, EngineError, InputError, UnfitError, UserError
 from tunewise.schema import Judgement, Verdict
 from tunewise.session import open_session
 from tunewise.together import ROWS, Lanes
@@ -130,10 +131,10 @@ def test_results_of_another_text_are_not_taken_over(advisor, table, tmp_path):
 def test_whole_answers_carry_reasons(advisor, table, tmp_path):
     out = tmp_path / "out.parquet"
     list(Job(advisor, read_table(table, limit=1), out, reasons=True).run())
-    import pandas
+    from pyarrow import parquet
 
-    frame = pandas.read_parquet(out)
-    assert frame["reasons"][0] and frame["sources"][0]
+    found = parquet.read_table(out).to_pydict()
+    assert found["reasons"][0] and found["sources"][0]
 
 
 def test_two_runs_do_not_write_one_output(advisor, table, tmp_path):
@@ -154,6 +155,14 @@ def test_two_runs_do_not_write_one_output(advisor, table, tmp_path):
         ("a.tsv", "n\tprompt\n1\tone\n", ["one"]),
         ("a.csv", 'only\n"a, ""b""\nc"\n', ['a, "b"\nc']),
         ("a.jsonl", '{"situation": "one"}\n{broken\n', ["one", ""]),
+        ("a.jsonl", '{broken\n{"text": "one"}\n', ["", "one"]),
+        ("a.jsonl", '{"text": "one\u2028line"}\n', ["one\u2028line"]),
+        ("a.jsonl", '{"text": "cut \\ud83d"}\n', ["cut ?"]),
+        ("a.csv", "situation\nWe have 4,000 X-rays, one GPU\n", ["We have 4,000 X-rays, one GPU"]),
+        ("a.csv", 'id, text\n1, "We have 4,000 X-rays, one GPU"\n', ["We have 4,000 X-rays, one GPU"]),
+        ("a.csv", "id,text\n1,We have X-rays, one GPU\n2,fine\n", ["", "fine"]),
+        ("a.csv", "\nid;text\n1;one\n", ["one"]),
+        ("a.tsv", "text\ta, b, c\none\t1\n", ["one"]),
     ],
 )
 def test_formats_are_read(tmp_path, name, content, texts):
@@ -168,6 +177,7 @@ def test_formats_are_read(tmp_path, name, content, texts):
     [
         ("a.csv", "", "no rows"),
         ("a.csv", "a,b\n1,2\n", "no column"),
+        ("a.csv", "id,note,note,text\n1,2,3,4\n", "two columns are called 'note'"),
         ("a.xls", "x", "ending"),
         ("a.parquet", "x", "cannot be read"),
         ("a.jsonl", "", "no rows"),
@@ -189,3 +199,47 @@ def test_outputs_that_would_harm_are_refused(tmp_path):
         batching.check_output(tmp_path / "b.csv", file, overwrite=False)
     with pytest.raises(UserError, match="ending"):
         batching.check_output(file, tmp_path / "c.doc", overwrite=False)
+
+
+def test_columns_of_the_input_survive_those_of_ours(tmp_path):
+    file = tmp_path / "in.csv"
+    file.write_text("question,error\nWe sort mails,E9\n", encoding="utf-8")
+    outcome = Outcome(row=0, digest="x", error="It failed.")
+    for name, clashing in (("out.csv", "input_question"), ("out.jsonl", "question")):
+        line = Job(None, read_table(file), tmp_path / name)._line(outcome)  # type: ignore[arg-type]
+        assert line[clashing] == "We sort mails" and line["input_error"] == "E9" and line["error"] == "It failed."
+
+
+def test_parquet_keeps_large_numbers_and_what_is_not_there(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    file, out = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    ids = [9007199254740993, None]
+    parquet.write_table(pyarrow.table({"id": ids, "text": ["We sort mails", None], "mixed": ["1", "x"]}), file)
+    table = read_table(file)
+    assert [row["id"] for row in table.rows] == ids
+    assert [table.text(place) for place in range(2)] == ["We sort mails", ""]
+    batching._write(out, [dict(row, mixed=value) for row, value in zip(table.rows, (1, "x"), strict=True)])
+    assert parquet.read_table(out).to_pydict() == {"id": ids, "text": ["We sort mails", None], "mixed": ["1", "x"]}
+
+
+def test_an_engine_that_is_gone_stops_a_run_and_loses_nothing(tmp_path):
+    class Gone:
+        def provenance(self):
+            return SimpleNamespace(model_sha256="m", prompts="p", knowledge="k", head=None)
+
+        def ask(self, text):
+            raise UnfitError("It gave no answer that fits.") if text == "odd" else EngineError("It cannot be reached.")
+
+    file, out = tmp_path / "in.txt", tmp_path / "out.csv"
+    file.write_text("odd\nWe sort mails\n", encoding="utf-8")
+    run = Job(Gone(), read_table(file), out, reasons=True).run()  # type: ignore[arg-type]
+    assert next(run).error == "It gave no answer that fits."
+    with pytest.raises(EngineError, match="reached"):
+        next(run)
+    journal = out.with_name("out.csv.partial")
+    assert not out.exists() and len(journal.read_text().splitlines()) == 2
+    # A full disk may tear the last line within a letter.
+    journal.write_bytes(journal.read_bytes() + '{"row": 1, "error": "é'.encode()[:-1])
+    assert next(Job(Gone(), read_table(file), out, reasons=True).run()).row == 0  # type: ignore[arg-type]

@@ -81,3 +81,7 @@ def test_a_bare_figure_says_something_only_once_something_was_said(figure):
     assert dialogue.check(figure, follow_up=True) == figure
     with pytest.raises(InputError, match="no words"):
         dialogue.check(figure)
+
+
+def test_half_a_letter_is_replaced():
+    assert dialogue.check("We sort mails \ud83d and letters \ud83d\ude00") == "We sort mails � and letters 😀"

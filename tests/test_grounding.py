@@ -21,6 +21,11 @@ def test_a_number_that_nothing_supports_is_a_breach():
     assert not grounding.violations("With 4k images this works.", ["We have 4,000 images."])
 
 
+def test_a_number_is_not_excused_by_the_one_behind_it():
+    assert grounding.violations("Only 25 of 400 labels are enough.", ["we have 400 labels"]) == ["number 25"]
+    assert grounding.violations("Some 4 thousand, or 4-thousand, labels.", ["we have 4,000 labels"]) == []
+
+
 def test_a_name_that_nothing_supports_is_a_breach():
     support = ["We record Swiss German with cheap microphones."]
     assert grounding.violations("The model XLS-R already knows Swiss German.", support)

@@ -33,6 +33,18 @@ CASES = [
         "20k thumbs up and down on answers",
         Method.PREFERENCE_TUNING,
     ),
+    *(
+        (Verdict.FINE_TUNE, {"input": "text", "labels": "thousands"}, text, Method.LORA)
+        for text in (
+            "Our DPO says the contracts must not leave our servers.",
+            "We have no preference data, only 5,000 pairs of input and output.",
+            "sorting letters to a club of green thumbs",
+        )
+    ),
+    *(
+        (Verdict.USE_AS_IS, {"input": "text", "gap": "facts"}, text, Method.RAG)
+        for text in ("questions about 40,000 pages of policy", "1.200 pages", "9,000 manuals of 20 pages each")
+    ),
     (Verdict.USE_AS_IS, {"input": "text", "gap": "facts", "change": "moving"}, "", Method.RAG),
     (Verdict.USE_AS_IS, {"input": "text", "gap": "facts"}, "questions on one book of 300 pages", Method.LONG_CONTEXT),
     (Verdict.USE_AS_IS, {"input": "text", "labels": "dozens"}, "", Method.FEW_SHOT),

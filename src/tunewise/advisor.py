@@ -265,7 +265,11 @@ class Advisor(Parts):
         specs = self.library.factors
         expected = self._levels(reading)
         with clock.part("sheet"):
-            found = sheet(text, specs, expected, self.embedder, self.meanings)
+            found = sheet(self.orders(text).text, specs, expected, self.embedder, self.meanings)
+            # Words from both sides of a sentence that was passed over can look like one clause.
+            found = tuple(
+                line if (line.quote or "") in text else line.model_copy(update={"quote": None}) for line in found
+            )
             factors = correct(found, specs, corrections)
         decider = Decider(
             log_odds=self._log_odds(text, reading, found),
@@ -341,7 +345,7 @@ class Advisor(Parts):
             verdict=verdict,
             confidence=probabilities[verdict],
             probabilities=probabilities,
-            method=decision.method(verdict, factors, text),
+            method=decision.method(verdict, factors, self.orders(text).text),
             notes=said + self.orders(text).notes,
         )
 
@@ -408,8 +412,8 @@ class Advisor(Parts):
             calibrated=self.heads is not None,
             factors=factors,
             reasons=reasons,
-            estimates=calculator.for_advice(decided.method, level.get("input", ""), text),
-            **dict(counsel(decided.verdict, level, text, self.index.corpus.by_id)),
+            estimates=calculator.for_advice(decided.method, level.get("input", ""), self.orders(text).text),
+            **dict(counsel(decided.verdict, level, self.orders(text).text, self.index.corpus.by_id)),
             timings=clock.timings(),
             provenance=self.provenance(),
         )

@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from pydantic import ValidationError
 from tunewise.advisor import Advisor
 from tunewise.cluster import Cluster
 from tunewise.decision import CLOSE_CALL
-from tunewise.errors import InputError, StoreError, TunewiseError, UserError
+from tunewise.errors import InputError, StoreError, TunewiseError, UnfitError, UserError
 from tunewise.remote import RemoteAdvisor
 from tunewise.schema import Judgement, Value, Verdict
 from tunewise.together import Lanes
@@ -35,6 +36,12 @@ REQUESTS = 8
 WINDOW = 32
 """Rows that are looked at together; as many of them as fit go through the model at once."""
 Row = Mapping[str, Any]
+NESTED = frozenset({"advice", "error"})
+FLAT = frozenset(
+    {"verdict", "confidence", "close_call", "method", "would_change", "question", "reasons", "sources", "error"}
+    | {f"p_{verdict.value}" for verdict in Verdict}
+)
+"""Columns of ours in an output; columns of the input with such a name get another one."""
 
 
 class Outcome(Value):
@@ -61,6 +68,10 @@ class Key(Value):
     version: int = 2
 
 
+class Broken(dict[str, Any]):
+    """A row that could not be read as it stands; it fails by itself, and its column `broken` says why."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows with the column that holds the situations."""
@@ -69,9 +80,15 @@ class Table:
     column: str
 
     def text(self, place: int) -> str:
-        """The situation of a row."""
-        value = self.rows[place].get(self.column)
+        """The situation of a row; empty where it could not be read."""
+        row = self.rows[place]
+        value = None if isinstance(row, Broken) else row.get(self.column)
         return "" if value is None else str(value)
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Names of all columns, in order of their first row."""
+        return _names(self.rows)
 
 
 @dataclass(frozen=True)
@@ -101,7 +118,7 @@ def read_table(file: Path, column: str | None = None, limit: int | None = None) 
         raise InputError(f"{file} cannot be read: {error}.", f"Formats: {', '.join(FORMATS)}, in UTF-8.") from error
     if not rows:
         raise InputError(f"{file} holds no rows.", "Give it a header and a situation a row.")
-    return Table(rows[:limit], _column(file, list(rows[0]), column))
+    return Table(rows[:limit], _column(file, _names(rows), column))
 
 
 def columns(file: Path) -> Sequence[str]:
@@ -111,7 +128,7 @@ def columns(file: Path) -> Sequence[str]:
         InputError: The file cannot be read.
     """
     try:
-        return list(_rows(file)[0])
+        return _names(_rows(file))
     except (OSError, ValueError, IndexError, csv.Error) as error:
         raise InputError(f"{file.name} cannot be read: {error}.") from error
 
@@ -166,7 +183,9 @@ class Job:
     def _resume(self) -> dict[int, Outcome]:
         """Outcomes of an earlier run that still hold; the journal is left with these alone."""
         key = self._key().model_dump_json()
-        lines = self._journal.read_text(encoding="utf-8").splitlines() if self._journal.exists() else []
+        # A line that was torn by a full disk may end within a letter.
+        stored = self._journal.read_text(encoding="utf-8", errors="replace") if self._journal.exists() else ""
+        lines = stored.split("\n")
         kept = [item for line in lines[1:] if (item := self._valid(line))] if lines[:1] == [key] else []
         partial = self._journal.with_suffix(".rewrite")
         with partial.open("w", encoding="utf-8") as file:
@@ -229,7 +248,8 @@ class Job:
     def _result(self, text: str) -> Judgement | TunewiseError:
         try:
             return self.advisor.ask(text) if self.reasons else self.advisor.judge(text)
-        except TunewiseError as error:
+        # An engine that cannot be reached fails the run, which then goes on where it stopped; not the rows left.
+        except (UserError, UnfitError) as error:
             return error
 
     def _kept(self, name: str) -> bool:
@@ -237,7 +257,9 @@ class Job:
 
     def _line(self, outcome: Outcome) -> dict[str, Any]:
         """A row of the output: the columns of the input, then ours."""
-        row = {name: value for name, value in self.table.rows[outcome.row].items() if self._kept(name)}
+        ours = NESTED if self.out.suffix == ".jsonl" else FLAT
+        given = self.table.rows[outcome.row].items()
+        row = {f"input_{name}" if name in ours else name: value for name, value in given if self._kept(name)}
         if self.out.suffix == ".jsonl":
             return row | {"advice": outcome.result, "error": outcome.error}
         return row | flat(outcome)
@@ -259,7 +281,7 @@ def chosen_columns(names: str | None, table: Table) -> Sequence[str] | None:
     if names is None:
         return None
     wanted = [name.strip() for name in names.split(",") if name.strip()]
-    known = list(table.rows[0])
+    known = table.columns
     for name in wanted:
         if name not in known:
             raise UserError(f"The table has no column '{name}'.", f"It has {', '.join(known)}.")
@@ -325,32 +347,60 @@ def check_output(table: Path, out: Path, *, overwrite: bool) -> None:
 def _rows(file: Path) -> list[Row]:
     match file.suffix.lower():
         case ".csv" | ".tsv":
-            with file.open(encoding="utf-8-sig", newline="") as stream:
-                first = stream.readline()
-                stream.seek(0)
-                delimiter = max(",;\t", key=first.count) if first.strip() else ","
-                reader = csv.DictReader(stream, delimiter=delimiter, restkey="more", strict=True)
-                return [{str(name): value for name, value in row.items()} for row in reader]
+            return _separated(file)
         case ".jsonl":
-            lines = file.read_text(encoding="utf-8-sig").splitlines()
+            # Not by `splitlines`: strings of JSON may hold the separators of Unicode.
+            lines = file.read_text(encoding="utf-8-sig").split("\n")
             return [_object(line, place) for place, line in enumerate(lines, start=1) if line.strip()]
         case ".parquet":
-            import pandas
+            from pyarrow import parquet
 
-            frame = pandas.read_parquet(file)
-            return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+            return list(parquet.read_table(file).to_pylist())
         case ".txt":
-            lines = file.read_text(encoding="utf-8-sig").splitlines()
+            lines = file.read_text(encoding="utf-8-sig").split("\n")
             return [{"situation": line} for line in lines if line.strip()]
     raise ValueError(f"the ending '{file.suffix}' is not known")
+
+
+def _separated(file: Path) -> list[Row]:
+    """Rows of a CSV or TSV file, whose delimiter its header tells."""
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        while (first := stream.readline()) and not first.strip():
+            continue
+        delimiter = "\t" if file.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
+        # A lone column needs none, and a comma in its texts is a comma.
+        delimiter = delimiter if delimiter in first else "\x1f"
+        reader = csv.reader(chain([first], stream), delimiter=delimiter, skipinitialspace=True, strict=True)
+        header = [name.strip() for name in next(reader, [])]
+        if twice := [name for name, count in Counter(header).items() if count > 1]:
+            raise ValueError(f"two columns are called '{twice[0]}'")
+        return [_row(header, fields, delimiter, reader.line_num) for fields in reader if fields]
+
+
+def _row(header: Sequence[str], fields: Sequence[str], delimiter: str, line: int) -> Row:
+    row = dict(zip_longest(header, fields[: len(header)]))
+    if any(field.strip() for field in fields[len(header) :]):
+        return Broken(
+            row, broken=f"line {line} has more fields than the header: put texts with '{delimiter}' in quotes"
+        )
+    return row
+
+
+def _names(rows: Sequence[Row]) -> list[str]:
+    """Names of the columns; those of rows that could be read, where there are any."""
+    whole = [row for row in rows if not isinstance(row, Broken)]
+    return list(dict.fromkeys(name for row in whole or rows[:1] for name in row))
 
 
 def _object(line: str, place: int) -> Row:
     """A line of JSONL; one that is broken becomes a row of its own, which will fail by itself."""
     try:
         found = json.loads(line)
+        if "\\ud" in line.lower():
+            # Half an emoji, as a program that cut a text leaves it, could not be written again.
+            found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
-        return {"situation": None, "broken": f"line {place} is not JSON"}
+        return Broken(situation=None, broken=f"line {place} is not JSON")
     return found if isinstance(found, dict) else {"situation": found if isinstance(found, str) else None}
 
 
@@ -376,9 +426,12 @@ def _write(out: Path, lines: Sequence[dict[str, Any]]) -> None:
     partial = out.with_name(f".{out.name}.new")
     columns = list(dict.fromkeys(name for line in lines for name in line))
     if out.suffix == ".parquet":
-        import pandas
+        from pyarrow import Table as Arrow
+        from pyarrow import parquet
 
-        pandas.DataFrame(lines, columns=columns).to_parquet(partial, index=False)
+        parquet.write_table(
+            Arrow.from_pydict({name: _alike([line.get(name) for line in lines]) for name in columns}), partial
+        )
     else:
         with partial.open("w", encoding="utf-8", newline="") as stream:
             if out.suffix == ".jsonl":
@@ -390,6 +443,14 @@ def _write(out: Path, lines: Sequence[dict[str, Any]]) -> None:
             stream.flush()
             os.fsync(stream.fileno())
     partial.replace(out)
+
+
+def _alike(values: Sequence[Any]) -> Sequence[Any]:
+    """A column for Parquet, which holds values of one kind: of several kinds, their texts."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) < 2 or kinds <= {int, float}:
+        return values
+    return [None if value is None else str(value) for value in values]
 
 
 def _append(stream: Any, line: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tunewise.errors import EngineError, SettingsError
+from tunewise.errors import EngineError, SettingsError, UnfitError
 
 TIMEOUT = 120
 """Seconds that one request may take."""
@@ -73,7 +73,7 @@ class ChatEngine:
                 self._ways = [way]
                 return found
         if isinstance(last, Unfit):
-            raise EngineError(
+            raise UnfitError(
                 f"The engine {self.name} gave no answer that fits: {last}.", "Choose a more capable model."
             ) from last
         raise EngineError(

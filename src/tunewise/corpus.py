@@ -128,7 +128,7 @@ def _read(path: Path, folder: Path) -> Document:
     name = path.relative_to(folder).as_posix()
     try:
         data = path.read_bytes()
-        header, body = _split(data.decode("utf-8"))
+        header, body = _split(data.decode("utf-8-sig"))
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise CorpusError(f"{name} cannot be read: {error}.") from error
     missing = [key for key in REQUIRED if not header.get(key)]

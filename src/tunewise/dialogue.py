@@ -85,7 +85,8 @@ def check(text: str, *, follow_up: bool = False) -> str:
     Raises:
         InputError: It is empty, binary, over-long, or holds no words.
     """
-    trimmed = text.strip()
+    # Half of a pair of code units, as a cut text or a foreign terminal leaves it, could not be encoded later on.
+    trimmed = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
     if not trimmed:
         raise InputError("The message is empty.", "Describe your situation in a sentence or more.")
     if len(trimmed) > LONGEST:

@@ -173,14 +173,15 @@ class DocumentStore:
         Raises:
             UserError: No document was added from there.
         """
+        # An empty path would mean the working folder.
+        if not str(target).strip():
+            raise UserError("No document is named.", "Name a file or folder of 'tunewise index --list'.")
         with self._locked():
             before = self.documents()
             home = Path(target).expanduser().resolve()
             name = str(target).rstrip("/")
-            gone = tuple(
-                item
-                for item in before
-                if _under(item.path, [home]) or item.name == name or item.name.startswith(f"{name}/")
+            gone = tuple(item for item in before if _under(item.path, [home])) or tuple(
+                item for item in before if item.name == name or item.name.startswith(f"{name}/")
             )
             if not gone:
                 raise UserError(f"No document was added from {shown(str(target))}.", "See 'tunewise index --list'.")

@@ -8,6 +8,7 @@ TunewiseError
 └── WorkError            the work could not be done               → exit code 1
     ├── ArtifactError    a model file is missing, damaged or cannot be fetched
     ├── EngineError      the model could not be loaded or failed
+    │   └── UnfitError   it answered, but nothing that fits
     ├── StoreError        the retrieval index is damaged or foreign
     └── Cancelled        the caller asked to stop
 
@@ -63,6 +64,10 @@ class ArtifactError(WorkError):
 
 class EngineError(WorkError):
     """The model could not be loaded, or failed while it worked."""
+
+
+class UnfitError(EngineError):
+    """The model answered, but nothing that fits the form it was given."""
 
 
 class StoreError(WorkError):

@@ -197,7 +197,7 @@ def settle_answer(text: str, question: str, facts: Sequence[Fact]) -> tuple[str,
     kept: list[str] = []
     used: list[int] = []
     supports = [question, *(fact.readable for fact in facts)]
-    for sentence in re.split(r"(?<=[.!?])\s+(?!\[)", text.strip()):
+    for sentence in re.split(r"(?<=[.!?])\s+(?!\[)", _cited_within(text.strip())):
         plain = re.sub(r"\s*\[\d+\]", "", sentence)
         if len(plain.split()) < 3 or plain[-1:] not in ".!?:" or grounding.violations(plain, supports):
             continue
@@ -209,6 +209,14 @@ def settle_answer(text: str, question: str, facts: Sequence[Fact]) -> tuple[str,
     if not kept:
         return f"{facts[0].readable} [1]", (Evidence.of(facts[0]),)
     return " ".join(kept), tuple(Evidence.of(facts[number - 1]) for number in used)
+
+
+def _cited_within(text: str) -> str:
+    """An answer with every citation before the full stop of its sentence: "a [1, 2]." and "a. [1] [2]" alike."""
+    single = re.sub(
+        r"\[(\d+(?:\s*,\s*\d+)+)\]", lambda found: re.sub(r"\d+", r"[\g<0>]", found[1]).replace(",", ""), text
+    )
+    return re.sub(r"([.!?])((?:\s*\[\d+\])+)", r"\2\1", single)
 
 
 def _closest(sentence: str, facts: Sequence[Fact]) -> int:

@@ -101,11 +101,17 @@ def violations(sentence: str, supports: Iterable[str]) -> list[str]:
     breaches = [
         f"number {match.group()}"
         for match in NUMBER.finditer(sentence)
-        if not numbers(sentence[match.start() : match.end() + 12]) & allowed
+        if not numbers(sentence[match.start() : _scaled(sentence, match.end())]) & allowed
     ]
     stems = _stems(known)
     breaches += [f"name {name}" for name in sorted(names(sentence)) if _stem(name) not in stems]
     return breaches
+
+
+def _scaled(sentence: str, end: int) -> int:
+    """Where a number ends: behind the word that scales it ("4 thousand"), if one follows at once."""
+    after = WORD.match(sentence, end + (sentence[end : end + 1] in (" ", "-")))
+    return after.end() if after and after.group().lower().rstrip("s") in NUMBER_WORDS else end
 
 
 def copied(sentence: str, text: str) -> float:

@@ -114,7 +114,9 @@ def what_changed(judgement: Judgement) -> str:
         return ""
     moves = [f"{change.factor}: {change.meaning_before} → {change.meaning_after}" for change in judgement.changes]
     would = judgement.hypothetical
-    shares = f"at {percent(judgement.confidence)} instead of {percent(judgement.previous_confidence)}"
+    shares = f"at {percent(judgement.confidence)}"
+    if percent(judgement.previous_confidence) != percent(judgement.confidence):
+        shares += f" instead of {percent(judgement.previous_confidence)}"
     if judgement.verdict is not judgement.previous:
         verb = "would turn" if would else "turns"
         verdict = f"The verdict {verb} from “{judgement.previous.label}” to “{judgement.verdict.label}”."
@@ -143,7 +145,7 @@ def _advice(advice: Advice) -> str:
     lines = [f"## {advice.verdict.label}", ""]
     means = f", by {advice.method.value.replace('_', ' ')}" if advice.method else ""
     lines += [f"Confidence {percent(advice.confidence)}{means}.", ""]
-    lines += [f"> {note}\n" for note in advice.notes]
+    lines += [f"> {escape(' '.join(note.split()))}\n" for note in advice.notes]
     changed = what_changed(advice)
     lines += [f"**What changed:** {escape(changed)}", ""] if changed else []
     numbered: dict[str, int] = {}

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, HttpUrl, ValidationError
+from pydantic import Field, HttpUrl, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -67,6 +67,12 @@ class Settings(BaseSettings):
     """File that gets the same lines."""
     log_text: bool = False
     """Put into the lines what was asked; without it they hold its hash and length only."""
+
+    @field_validator("knowledge", "prompts", "cache", "log")
+    @classmethod
+    def _at_home(cls, value: Path | None) -> Path | None:
+        """A shell expands `~`; a settings file does not."""
+        return value.expanduser() if value else None
 
     @property
     def chroma_server(self) -> str | None:

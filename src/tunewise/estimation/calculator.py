@@ -211,7 +211,8 @@ def _affordable(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]
     size, card = _number(found, Kind.PARAMETERS, 0), _card(found)
     count, days = _number(found, Kind.GPUS, 1), _number(found, Kind.DAYS, 1)
     tokens = formulas.affordable_tokens(size, card, count, days)
-    words = f"In {figure(days)} days {count:g} × {card.name} can train {short(size)} parameters on {span(tokens)}"
+    span_of_days = f"{figure(days)} day{'s' * (days != 1)}"
+    words = f"In {span_of_days} {count:g} × {card.name} can train {short(size)} parameters on {span(tokens)}"
     return [tokens, formulas.optimal_tokens(size)], f"{words}, if nothing fails."
 
 
@@ -266,7 +267,7 @@ def figure(value: float) -> str:
         return f"{value:.2g}"
     if value >= 1e6:
         return short(value)
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:.2g}"
 
 
 def _fits(found: Sequence[Quantity], estimates: Sequence[Estimate]) -> str:

@@ -368,7 +368,8 @@ def middle(estimate: Estimate) -> float:
 def short(number: float) -> str:
     """A large number as people write it: 7B, 1.4T, 350M, 4,000."""
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
-        if number >= size:
+        # What rounds to 1,000M is 1B.
+        if number >= 0.9995 * size:
             return f"{number / size:.3g}{letter}"
     return f"{number:,.0f}"
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.linalg import eigsh
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, StratifiedKFold
 
@@ -94,8 +93,8 @@ class Space:
         if weights is not None:
             scale = scale / weights
         standard = (rows - mean) / scale
-        squares, basis = _spectrum((standard @ standard.T).astype(np.float64), min(rank or len(rows), rows.shape[1]))
-        kept = squares > squares[-1] * 1e-6
+        squares, basis = np.linalg.eigh((standard @ standard.T).astype(np.float64))
+        kept = squares > max(squares[-1] * 1e-6, squares[-min(rank or len(squares), len(squares))])
         return cls(mean, scale, standard, basis[:, kept], np.sqrt(squares[kept]))
 
     @property
@@ -237,20 +236,6 @@ def _known(cache: Path, key: str) -> dict[str, Rows]:
         if str(stored["key"]) != key:
             return {}
         return dict(zip(stored["texts"].tolist(), stored["rows"], strict=True))
-
-
-def _spectrum(gram: Floats, rank: int) -> tuple[Floats, Floats]:
-    """The largest eigenvalues of a symmetric matrix, in rising order, and their vectors, shape (n, rank).
-
-    Few of many come out of Lanczos iterations (Lehoucq, Sorensen and Yang 1998, "ARPACK users' guide"), which at
-    6,000 rows take a tenth of the time of a full decomposition.
-    """
-    if rank > len(gram) // 3:
-        squares, basis = np.linalg.eigh(gram)
-        return squares[-rank:], basis[:, -rank:]
-    squares, basis = eigsh(gram, k=rank, v0=np.ones(len(gram)))
-    order = np.argsort(squares)
-    return squares[order], basis[:, order]
 
 
 def _weights(readings: Readings) -> Rows:

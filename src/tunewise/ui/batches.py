@@ -79,7 +79,7 @@ def _columns(path: str | None) -> Update:
         names = _names(path)
         return gr.Dropdown(choices=names, value=None), cards.note(error.message if not names else _choose(names))
     note = f"{len(table.rows)} rows; the situations are in “{table.column}”."
-    return gr.Dropdown(choices=list(table.rows[0]), value=table.column), cards.batch_card(note, 0, [])
+    return gr.Dropdown(choices=list(table.columns), value=table.column), cards.batch_card(note, 0, [])
 
 
 def _choose(names: list[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NotRequired, TypedDict
 from tunewise.advisor import Advisor
 from tunewise.conversation import Conversation
 from tunewise.errors import Cancelled, InputError, TunewiseError
-from tunewise.render import markdown, percent, source_line
+from tunewise.render import escape, markdown, percent, source_line
 from tunewise.schema import Advice, Answer, DoneEvent, Event, Factor, FactorEvent, Reason, TextEvent, VerdictEvent
 from tunewise.turns import CancelToken
 from tunewise.ui.cards import View, message_with_marks
@@ -211,8 +211,8 @@ def as_markdown(history: Sequence[Turn]) -> str:
     """The conversation, to be read."""
     parts = ["# A conversation with Tunewise"]
     for turn in history:
-        parts.append("\n".join(f"> {line}" for line in turn["user"].splitlines()))
-        parts.append(markdown(_result(turn)) if turn["result"] else turn["text"])
+        parts.append("\n".join(f"> {escape(line)}" for line in turn["user"].splitlines()))
+        parts.append(markdown(_result(turn)) if turn["result"] else escape(turn["text"]))
     return "\n\n".join(parts) + "\n"
 
 
