@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunewise.embedding import Embedder
+from tunewise.estimation import quantities
+from tunewise.estimation.rules import Kind
 from tunewise.heads import AVERAGED, SPREAD
 from tunewise.layers import States
 from tunewise.llm import HOLE, LocalModel, Prefix
@@ -23,6 +25,10 @@ SHORTEST, LONGEST = 2, 24
 """Words of a clause that may be quoted."""
 UNQUOTED = 0.5
 """Probability below which a level that no clause supports is shown as not stated."""
+FEW_CARDS, MANY_CARDS = 2, 32
+"""Cards from which the means are those of several GPUs, and those of a cluster."""
+BELOW = frozenset({"little", "unknown"})
+"""Levels that several stated cards contradict."""
 CUE_WEIGHT = 0.22
 FLOOR = 0.34
 """Least score of a clause that is quoted; below it the factor is shown without a quotation."""
@@ -104,12 +110,16 @@ def sheet(
         embedder: Finds the clause that a level rests on.
         meanings: From `embed_levels`.
     """
+    told = told_by_figures(situation)
     clauses = split_clauses(situation)
     similarity = embedder.encode(clauses) @ meanings.T
     lines, column = [], 0
     for spec in factors:
         weights = np.asarray(probabilities[spec.name])
         place = int(weights.argmax())
+        if spec.levels[place].name in BELOW and spec.name in told:
+            place = [level.name for level in spec.levels].index(told[spec.name])
+            weights = np.eye(len(weights))[place]
         level = spec.levels[place]
         quote = None
         if level != spec.silent and spec.name != "task":
@@ -128,6 +138,14 @@ def sheet(
         )
         column += len(spec.levels)
     return tuple(lines)
+
+
+def told_by_figures(situation: str) -> dict[str, str]:
+    """Levels that a stated number of cards settles by definition, whatever the model reads."""
+    cards = sum(item.number for item in quantities.read(situation) if item.kind is Kind.GPUS)
+    if cards < FEW_CARDS:
+        return {}
+    return {"compute": "moderate" if cards < MANY_CARDS else "cluster"}
 
 
 def embed_levels(factors: Sequence[FactorSpec], embedder: Embedder) -> NDArray[np.float32]:
