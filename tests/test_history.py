@@ -64,4 +64,4 @@ def test_an_unanswered_turn_says_so_after_a_reload():
 
 
 def test_markdown_quotes_the_user():
-    assert "> <b>what</b> does LoRA change?" in history.as_markdown(TURNS)
+    assert r"> \<b\>what\</b\> does LoRA change?" in history.as_markdown(TURNS)
