@@ -26,7 +26,7 @@ SHORTEST, LONGEST = 2, 24
 UNQUOTED = 0.5
 """Probability below which a level that no clause supports is shown as not stated."""
 FEW_CARDS, MANY_CARDS = 2, 32
-"""Cards from which the means are those of several GPUs, and those of a cluster."""
+"""Cards from which the means are those of several GPUs, and below which they stay so."""
 BELOW = frozenset({"little", "unknown"})
 """Levels that several stated cards contradict."""
 CUE_WEIGHT = 0.22
@@ -141,11 +141,12 @@ def sheet(
 
 
 def told_by_figures(situation: str) -> dict[str, str]:
-    """Levels that a stated number of cards settles by definition, whatever the model reads."""
+    """Levels that a stated number of cards settles by definition, whatever the model reads.
+
+    Not of a cluster: so many cards are often those of somebody else whom the situation tells of.
+    """
     cards = sum(item.number for item in quantities.read(situation) if item.kind is Kind.GPUS)
-    if cards < FEW_CARDS:
-        return {}
-    return {"compute": "moderate" if cards < MANY_CARDS else "cluster"}
+    return {"compute": "moderate"} if FEW_CARDS <= cards < MANY_CARDS else {}
 
 
 def embed_levels(factors: Sequence[FactorSpec], embedder: Embedder) -> NDArray[np.float32]:
