@@ -10,7 +10,10 @@ import argparse
 import contextlib
 import gc
 import sys
+import time
+from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -20,6 +23,8 @@ from tunewise.errors import TunewiseError
 WARM = 20
 """Questions before the first measurement: caches fill and llama.cpp reserves its buffers."""
 GROWTH = 0.02
+SETTLE = 5.0
+"""Seconds in which a thread that was at work when the last answer came may close what it had open."""
 SUBJECTS = ("photos of tiles", "support mails", "sensor readings", "scanned forms", "bird calls", "loan applications")
 WISHES = ("sort them by defect", "answer in our tone", "predict failures", "find the dates", "name the species")
 DATA = ("no labels at all", "300 labels", "40,000 labelled rows", "two million examples", "a handful of samples")
@@ -32,8 +37,8 @@ class Growth:
     questions: int
     memory: float
     """Share by which the resident memory grew."""
-    descriptors: int
-    """File descriptors that were opened and not closed."""
+    left_open: tuple[str, ...]
+    """What the file descriptors name that were opened and not closed."""
 
 
 def ask(advisor: Advisor, number: int) -> None:
@@ -55,19 +60,37 @@ def ask(advisor: Advisor, number: int) -> None:
                 advisor.judge(text)
 
 
+def descriptors() -> Counter[str]:
+    """What this process holds open: the file, or the kind and number of a pipe or a socket."""
+    found: Counter[str] = Counter()
+    for link in Path("/dev/fd").iterdir():
+        # The listing's own descriptor is closed by now.
+        with contextlib.suppress(OSError):
+            found[str(link.readlink())] += 1
+    return found
+
+
+def left_open(before: Counter[str]) -> tuple[str, ...]:
+    """What is open beyond `before` when all have had the time to close it."""
+    end = time.monotonic() + SETTLE
+    while (now := descriptors()).total() > before.total() and time.monotonic() < end:
+        time.sleep(0.1)
+    return tuple(sorted((now - before).elements())) if now.total() > before.total() else ()
+
+
 def run(advisor: Advisor, questions: int, *, loud: bool = False) -> Growth:
     """Ask so many questions behind the warm-up, and measure."""
     process = psutil.Process()
     for number in range(WARM):
         ask(advisor, number)
     gc.collect()
-    memory, descriptors = process.memory_info().rss, process.num_fds()
+    memory, before = process.memory_info().rss, descriptors()
     for number in range(WARM, WARM + questions):
         ask(advisor, number)
         if loud and (number - WARM) % 20 == 19:
             print(f"{number - WARM + 1:4} questions {process.memory_info().rss / memory - 1:+.2%}", flush=True)
     gc.collect()
-    return Growth(questions, process.memory_info().rss / memory - 1, process.num_fds() - descriptors)
+    return Growth(questions, process.memory_info().rss / memory - 1, left_open(before))
 
 
 def main() -> None:
@@ -78,8 +101,9 @@ def main() -> None:
     given = options.parse_args()
     advisor = Advisor(offline=True, **({"model": given.model} if given.model else {}))
     found = run(advisor, given.questions, loud=True)
-    print(f"{found.questions} questions: memory {found.memory:+.2%}, {found.descriptors:+} file descriptors")
-    sys.exit(0 if found.memory <= GROWTH and found.descriptors <= 0 else 1)
+    names = ", ".join(found.left_open) or "nothing"
+    print(f"{found.questions} questions: memory {found.memory:+.2%}, left open: {names}")
+    sys.exit(0 if found.memory <= GROWTH and not found.left_open else 1)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import threading
 
-import psutil
 import pytest
 from evals import endurance
 
@@ -20,7 +19,7 @@ def test_memory_stays_flat_and_nothing_is_left_open(advisor):
     found = endurance.run(advisor, 40)
     # 2 % is the aim over 200 questions (evals/NOTES.md); other tests of this process leave it less quiet.
     assert found.memory <= 0.05
-    assert found.descriptors <= 0
+    assert found.left_open == ()
 
 
 def test_threads_get_what_each_would_get_alone(advisor):
@@ -42,7 +41,7 @@ def test_threads_get_what_each_would_get_alone(advisor):
 
 
 def test_cancelled_streams_leave_the_model_free(advisor):
-    before = psutil.Process().num_fds()
+    before = endurance.descriptors()
     for left in (1, 3, 6):
         for place, _ in enumerate(advisor.stream(STORIES[0])):
             if place == left:
@@ -54,4 +53,4 @@ def test_cancelled_streams_leave_the_model_free(advisor):
     with pytest.raises(Cancelled):
         list(stream)
     assert advisor.judge(STORIES[2]).verdict
-    assert psutil.Process().num_fds() <= before
+    assert endurance.left_open(before) == ()
