@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import ROOT
 from tunewise import Verdict
 from tunewise.errors import UserError
-from tunewise.evaluation import metrics, report, runs, summary
+from tunewise.evaluation import baselines, metrics, report, runs, summary
 from tunewise.evaluation import scenarios as labelled
 from tunewise.evaluation.rewriting import Material, casual, rewrite, typos
 
@@ -47,6 +47,20 @@ def test_risk_coverage_falls_where_the_unsure_ones_are_wrong():
 def test_a_significant_loss_is_told_from_chance():
     assert report.compare([False] * 12 + [True] * 30, [True] * 42)[1]
     assert not report.compare([False, True] * 6, [True, False] * 6)[1]
+
+
+# --- baselines ---------------------------------------------------------------------------------
+
+
+def test_simple_classifiers_learn_something_but_not_all(embedder):
+    fit, test = runs.spread(labelled.read(FILES, "fit"), 300), labelled.read(FILES, "dev")
+
+    def right(guesses):
+        return np.mean([scenario.verdict is guess for scenario, guess in zip(test, guesses, strict=True)])
+
+    floor = right(baselines.majority(fit, test))
+    for guesses in (baselines.bag_of_words(fit, test), baselines.embedding(fit, test, embedder)):
+        assert floor + 0.05 < right(guesses) < 0.85
 
 
 # --- rewritings --------------------------------------------------------------------------------
@@ -138,7 +152,7 @@ def test_the_shipped_head_is_no_worse_than_the_stored_baseline(tunewise, tmp_pat
     run = tmp_path / "run"
     done = tunewise(
         "eval", "--split", "dev", "--sample", "48", "--answers", "2", "--rewritten", "0", "--plain", "1",
-        "--run", str(run), "--against", "evals/gate", cwd=ROOT, timeout=550,
+        "--no-classifiers", "--run", str(run), "--against", "evals/gate", cwd=ROOT, timeout=550,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
     assert b"48 questions" in b" ".join(done.stdout.split())
@@ -162,7 +176,7 @@ def test_a_significant_loss_exits_with_1(tunewise, tmp_path):
         (folder / runs.RECORDS).write_text("\n".join(records) + "\n")
     done = tunewise(
         "eval", "--split", "dev", "--sample", "12", "--answers", "0", "--rewritten", "0", "--plain", "0",
-        "--run", str(wrong), "--against", str(right), cwd=ROOT,
+        "--no-classifiers", "--run", str(wrong), "--against", str(right), cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 1, done.stderr.decode()
     assert b"12 questions" in b" ".join(done.stdout.split())

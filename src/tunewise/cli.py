@@ -394,6 +394,7 @@ def evaluate(
     rewritten: Annotated[int, typer.Option(min=0, help="How many are also judged in six rewritings.")] = 60,
     plain: Annotated[int, typer.Option(min=0, help="How many a plain prompt judges too; 17 seconds each.")] = 100,
     small: Annotated[int, typer.Option(min=0, help="How many the 0.5B model judges too.")] = 0,
+    classifiers: Annotated[bool, typer.Option(help="Fit simple classifiers to compare with; some minutes.")] = True,
     against: Annotated[
         Path | None, typer.Option(help="An earlier run: compare question by question, exit 1 on a significant loss.")
     ] = None,
@@ -413,7 +414,7 @@ def evaluate(
         worse = commands.evaluate(
             advisor,
             commands.chosen(_scenario_files(files), split, sample),
-            Plan(rewritten=rewritten, answered=answers, plain=plain, small=small),
+            Plan(rewritten=rewritten, answered=answers, plain=plain, small=small, classifiers=classifiers),
             commands.Places(data=DATA, run=run or DATA / "runs" / split, against=against),
             fresh=fresh,
         )

@@ -73,7 +73,7 @@ def evaluate(advisor: Advisor, scenarios: Sequence[Scenario], plan: runs.Plan, p
     run = runs.Run(places.run, card, fresh=fresh)
     steps = plan.steps(scenarios, list(material.rewritings()))
     _go(run, steps, advisor, material)
-    guesses = _baselines(advisor, scenarios, places.data)
+    guesses = _baselines(advisor, scenarios, places.data) if plan.classifiers else {}
     found = summary.summarise(card, list(run.records.values()), scenarios, guesses)
     paths = report.write(found, places.run)
     console = Console()

@@ -98,6 +98,8 @@ class Plan:
     """Scenarios that the plain prompt judges."""
     small: int = 0
     """Scenarios that the 0.5B model judges."""
+    classifiers: bool = True
+    """Whether simple classifiers are fitted on the other scenarios, to compare with; some minutes."""
 
     def steps(self, scenarios: Sequence[Scenario], rewritings: Sequence[str]) -> list[Step]:
         """The work, in order."""
