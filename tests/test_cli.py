@@ -124,6 +124,14 @@ def test_a_batch_keeps_order_and_a_bad_row_becomes_an_error(tunewise, store, tmp
     assert "overwrite" in again
 
 
+def test_a_batch_without_one_verdict_has_failed(tunewise, store, tmp_path):
+    table, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    table.write_text(f'id,situation\n1,\n2,"{"words " * 40_000}"\n')
+    outcome = tunewise("batch", str(table), str(out))
+    assert outcome.returncode == 1 and outcome.stderr.endswith(b"out.csv says why.\n"), outcome.stderr.decode()
+    assert len(out.read_text().splitlines()) == 3
+
+
 def test_a_batch_of_nothing(tunewise, tmp_path):
     assert "missing.csv" in one_line(tunewise("batch", str(tmp_path / "missing.csv"), str(tmp_path / "out.csv")), 2)
 

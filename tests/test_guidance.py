@@ -103,6 +103,17 @@ def test_what_was_tried_already_is_not_advised_again():
     assert len(again) == len(first) - 1
 
 
+@pytest.mark.parametrize("sheet", [{"base": "none"}, {"device": "tiny"}])
+def test_a_pretrained_model_that_cannot_be_is_not_planned_with(sheet):
+    method = Method.SMALL_NETWORK
+    texts = [step.text for step in guidance.plan(Verdict.TRAIN_FROM_SCRATCH, method, sheet)]
+    assert not any("pre-trained" in text for text in texts)
+    assert any(text.startswith("Cheapest experiment") for text in texts)
+    assert any(text.startswith("Fallback") for text in texts)
+    possible = guidance.plan(Verdict.TRAIN_FROM_SCRATCH, method, {"base": "partial"})
+    assert any("pre-trained" in step.text for step in possible)
+
+
 def test_without_a_verdict_the_plan_is_to_find_out(facts):
     found = counsel(Verdict.NEEDS_MORE_INFORMATION, {"task": "vague"}, "", facts)
     assert not found.alternatives and not found.method_reason

@@ -28,6 +28,7 @@ from tunewise.remote import RemoteAdvisor
 from tunewise.schema import Judgement, Value, Verdict
 from tunewise.together import Lanes
 
+LONGEST_FIELD = 1 << 30
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet", ".txt")
 LIKELY = ("situation", "text", "question", "prompt", "description", "message", "body")
 """Columns that are taken for the situation where none is named."""
@@ -370,6 +371,8 @@ def _separated(file: Path) -> list[Row]:
         delimiter = "\t" if file.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
         # A lone column needs none, and a comma in its texts is a comma.
         delimiter = delimiter if delimiter in first else "\x1f"
+        # The library refuses fields of 128 KiB; a row whose text is too long is to fail by itself.
+        csv.field_size_limit(LONGEST_FIELD)
         reader = csv.reader(chain([first], stream), delimiter=delimiter, skipinitialspace=True, strict=True)
         header = [name.strip() for name in next(reader, [])]
         if twice := [name for name, count in Counter(header).items() if count > 1]:

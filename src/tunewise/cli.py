@@ -341,6 +341,8 @@ def batch(
     for verdict, count in summary.verdicts.items():
         typer.echo(f"{count:6}  {verdict.label}")
     typer.echo(f"{len(outcomes)} rows in {out}; {summary.close} too close to call, {summary.failed} failed.")
+    if summary.failed == len(outcomes):
+        raise WorkError("No row could be judged.", f"The column 'error' of {out} says why.")
 
 
 @contextmanager

@@ -60,15 +60,19 @@ class StepRule(Value):
     verdicts: tuple[Verdict, ...]
     methods: tuple[Method, ...] = ()
     """Only for these; for all where empty."""
+    where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Levels of factors of which one must hold; it belongs anyhow where empty."""
     unless: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Levels of factors under which the step has been taken already."""
+    """Levels of factors under which the step has been taken already, or cannot be."""
     text: str
     rules: tuple[str, ...] = Field(min_length=1)
 
     def belongs(self, verdict: Verdict, method: Method | None, levels: Mapping[str, str]) -> bool:
         """Whether the step is part of the plan for a verdict, a method and a sheet."""
-        done = any(levels.get(name) in taken for name, taken in self.unless.items())
-        return verdict in self.verdicts and (not self.methods or method in self.methods) and not done
+        called_for = not self.where or any(levels.get(name) in wanted for name, wanted in self.where.items())
+        ruled_out = any(levels.get(name) in taken for name, taken in self.unless.items())
+        fits = verdict in self.verdicts and (not self.methods or method in self.methods)
+        return fits and called_for and not ruled_out
 
 
 class Guidance(Value):
