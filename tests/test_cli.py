@@ -138,6 +138,7 @@ def test_a_batch_of_nothing(tunewise, tmp_path):
 
 def test_index_and_doctor_and_models(tunewise, store):
     assert b"facts of" in tunewise("index").stdout
+    assert json.loads(tunewise("index", "--json").stdout)["facts"] > 600
     report = tunewise("doctor")
     assert report.returncode == 0 and b"SHA-256" in report.stdout and b"BAD" not in report.stdout
     rows = json.loads(tunewise("models", "list", "--json").stdout)

@@ -226,6 +226,20 @@ def test_a_file_that_cannot_be_read_says_why(data, suffix, reason):
     assert why(data(), suffix).startswith(reason)
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Die Prüfung der Fliesen ergab 4.000 Bilder; die „größeren“ Maße prüft ein Gerät.", "cp1252"),
+        ("Мы обучили модель на четырёх тысячах снимков плитки, и она ошибается на бликах.", "cp1251"),
+        ("我们有四千张瓷砖照片,一块显卡,想识别五种缺陷。现有的模型都不合适。", "gb18030"),
+        ("タイルの写真が四千枚あり、五種類の欠陥を見分けたいです。既存のモデルは合いません。", "shift_jis"),
+        ("Every crate is weighed twice, and the second weight counts.", "utf-16"),
+    ],
+)
+def test_a_text_file_in_an_older_encoding_is_read_as_it_was_written(text, encoding):
+    assert loaders.load(text.encode(encoding), ".txt").passages[0].text == text
+
+
 def test_a_pdf_that_only_its_owner_locked_is_read():
     from pypdf import PdfReader, PdfWriter
 

@@ -271,7 +271,7 @@ def index(
         elif listing:
             cli_index.show(advisor, as_json=as_json)
         else:
-            cli_index.build(advisor, rebuild=rebuild)
+            cli_index.build(advisor, rebuild=rebuild, as_json=as_json)
 
 
 @app.command()

@@ -43,7 +43,7 @@ class _Bar:
         self._update(self._facts, completed=done, total=total)
 
 
-def build(advisor: "Advisor", *, rebuild: bool) -> None:
+def build(advisor: "Advisor", *, rebuild: bool, as_json: bool) -> None:
     """Bring the index up to date."""
     from tunewise.parts import knowledge_folder
 
@@ -52,6 +52,10 @@ def build(advisor: "Advisor", *, rebuild: bool) -> None:
     own = advisor.documents()
     passages = sum(item.passages for item in own)
     facts, files = len(built.corpus.facts) - passages, len(built.corpus.documents) - len(own)
+    if as_json:
+        folder = str(knowledge_folder(advisor.settings))
+        _print({"folder": folder, "facts": facts, "files": files, "passages": passages, "documents": len(own)})
+        return
     typer.echo(f"{facts} facts of {files} files in {knowledge_folder(advisor.settings)} can be searched.")
     if own:
         typer.echo(_total(own))

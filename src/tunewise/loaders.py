@@ -37,6 +37,8 @@ MOST_UNPACKED = 100_000_000
 MOST_PARTS = 5_000
 MEMORY = 1_500_000_000
 """Bytes of address space that this process may use."""
+OLDER = ("cp1252", "cp1251", "koi8_r", "gb18030", "big5", "shift_jis", "euc_kr")
+"""Encodings of text files that are in neither UTF-8 nor UTF-16; the first where nothing tells."""
 LEGACY = bytes.fromhex("d0cf11e0a1b11ae1")
 """Opens Word files of old, and of today where a password protects them."""
 SENTENCE = r"(?<=[.!?…。！？])[\"”’»')\]]*\s+(?=[^\Wa-z_]|[\"“„«(\[])"
@@ -152,9 +154,8 @@ Parsed = tuple[str, Iterable[Section], str]
 
 
 def _decoded(data: bytes) -> str:
-    """Text in UTF-8, UTF-16 with its mark, or Windows' western code page."""
-    encodings = ("utf-16",) if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "cp1252")
-    for encoding in encodings:
+    """Text in UTF-8, UTF-16 with its mark, or the older encoding that it looks most like."""
+    for encoding in _encodings(data):
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
@@ -163,6 +164,18 @@ def _decoded(data: bytes) -> str:
         if "\0" not in text and odd <= 0.01 * len(text):
             return text
     raise UnreadableError("it is not text")
+
+
+def _encodings(data: bytes) -> Iterator[str]:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        yield "utf-16"
+        return
+    yield "utf-8-sig"
+    from charset_normalizer import from_bytes
+
+    if best := from_bytes(data, cp_isolation=list(OLDER)).best():
+        yield best.encoding
+    yield OLDER[0]
 
 
 def _plain(data: bytes) -> Parsed:

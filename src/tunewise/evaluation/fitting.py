@@ -45,7 +45,7 @@ FACTOR_RANK = 600
 """Most coordinates of a factor's fit: the directions of least variance cost minutes and give a point at most."""
 LEAST = 40
 """Labelled scenarios below which a factor keeps the model's own words."""
-STEADY = 1.0
+STEADY = 3.0
 """How much more a direction costs in which the disturbed copies differ from their scenarios."""
 DISTURBED = 0.2
 """Share of the scenarios of which a disturbed copy is fitted on too, so that a verdict stands under small talk,
