@@ -7,11 +7,13 @@ from tunewise.evaluation import fitting
 from tunewise.evaluation.scenarios import Scenario
 
 
-@pytest.fixture(scope="module")
-def rows():
+@pytest.fixture(scope="module", params=[(200, 900), (900, 200)])
+def rows(request):
     chance = np.random.default_rng(0)
-    # A few strong directions and many weak ones, as hidden states have.
-    return (chance.normal(size=(200, 900)) * np.geomspace(10, 0.1, 900)).astype(np.float32)
+    count, features = request.param
+    # A few strong directions and many weak ones, as hidden states have; standardising spares the correlated ones.
+    mixed = np.linalg.qr(chance.normal(size=(features, features)))[0]
+    return (chance.normal(size=(count, features)) * np.geomspace(10, 0.1, features) @ mixed).astype(np.float32)
 
 
 def scenario(name, verdict):
@@ -20,10 +22,10 @@ def scenario(name, verdict):
 
 def test_few_coordinates_are_the_leading_ones_of_all(rows):
     whole, few = fitting.Space.of(rows), fitting.Space.of(rows, rank=40)
-    assert few.coordinates.shape == (200, 39)
+    assert few.coordinates.shape == (len(rows), 39)
     # Signs are free, so distances are compared: those of the 39 directions of most variance.
     leading = whole.coordinates[:, -39:]
-    assert np.allclose(few.coordinates @ few.coordinates.T, leading @ leading.T, rtol=1e-6, atol=1e-6)
+    assert np.allclose(few.coordinates @ few.coordinates.T, leading @ leading.T, rtol=1e-3, atol=1e-2)
 
 
 def test_all_coordinates_keep_every_distance(rows):
