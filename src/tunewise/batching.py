@@ -29,6 +29,7 @@ from tunewise.schema import Judgement, Value, Verdict
 from tunewise.together import Lanes
 
 LONGEST_FIELD = 1 << 30
+"""Characters of a field of a CSV file."""
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet", ".txt")
 LIKELY = ("situation", "text", "question", "prompt", "description", "message", "body")
 """Columns that are taken for the situation where none is named."""

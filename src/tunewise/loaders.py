@@ -171,6 +171,9 @@ def _encodings(data: bytes) -> Iterator[str]:
         yield "utf-16"
         return
     yield "utf-8-sig"
+    # No text in these encodings holds a zero, so nothing is guessed about binary files.
+    if b"\0" in data:
+        return
     from charset_normalizer import from_bytes
 
     if best := from_bytes(data, cp_isolation=list(OLDER)).best():

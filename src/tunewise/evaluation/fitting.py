@@ -93,13 +93,14 @@ class Space:
         if weights is not None:
             scale = scale / weights
         standard = (rows - mean) / scale
-        # The smaller of the two Gram matrices has the same spectrum, and where the small directions are
-        # cut off, single precision decomposes it in half the time.
+        # The smaller of the two Gram matrices has the same spectrum.
         tall = len(standard) > standard.shape[1]
         gram = standard.T @ standard if tall else standard @ standard.T
-        squares, basis = np.linalg.eigh(gram if rank else gram.astype(np.float64))
-        kept = squares > max(squares[-1] * 1e-6, squares[-min(rank or len(squares), len(squares))])
-        basis, lengths = basis[:, kept].astype(np.float64), np.sqrt(squares[kept].astype(np.float64))
+        squares, basis = np.linalg.eigh(gram.astype(np.float64))
+        kept = squares > squares[-1] * 1e-6
+        if rank and rank <= len(squares):
+            kept &= squares > squares[-rank]
+        basis, lengths = basis[:, kept], np.sqrt(squares[kept])
         return cls(mean, scale, standard, (standard @ basis) / lengths if tall else basis, lengths)
 
     @property
