@@ -12,7 +12,7 @@ from tunewise.estimation.numbers import amounts
 from tunewise.estimation.quantities import read
 
 
-@pytest.mark.parametrize(("split", "count", "share"), [("dev", 5000, 0.975), ("test", 400, 0.95)])
+@pytest.mark.parametrize(("split", "count", "share"), [("dev", 6500, 0.975), ("test", 240, 0.97)])
 def test_nearly_all_phrases_are_read_exactly(split, count, share):
     items = phrases(split)
     misses = [(phrase.phrase, phrase.expected, found_in(phrase)) for phrase in items if not right(phrase)]

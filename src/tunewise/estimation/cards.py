@@ -25,7 +25,7 @@ OTHERS = (
 )
 """Cards that the catalogue does not hold; how much memory they have is not known."""
 CARD = re.compile(
-    rf"(?<![\w.,])(?:(?P<glued>\d{{1,4}})[x×*][ ]?|(?P<dual>dual[ ]))?(?:(?P<ahead>\d{{2}})[ ]?gb[ ](?=[av]100\b))?"
+    rf"(?<![\w.,])(?:(?P<glued>\d{{1,4}})[x×*][ ]?|(?P<dual>dual[ ]))?(?:(?P<ahead>\d{{2}})[ ]?gb[ ](?=[av]100s?\b))?"
     rf"(?:(?:{nouns.MAKER})(?P<card>{NAMES})|(?P<other>{OTHERS}))s?(?![\w.,]*\d)(?!\w|[ -](?:hours?|days?))"
     rf"(?![ ](?:{nouns.COUNTED})\b)(?:[ -]?(?:ti|super|xtx?|sxm\d?|pcie))?"
     r"(?:[ (-]*(?:the |de )?(?P<size>\d{1,3})[ ]?g(?:i?b|o|igs)?\b\)?)?"
@@ -36,7 +36,7 @@ CARD = re.compile(
 BEFORE_CARD = re.compile(
     r"[ ]?(?:[x×*])?[ ]?"
     r"(?:rented |used |old |spot |new |nvidia |spare |gpus? (?:of type )?\(?|gpus\(|cards? ?\(?"
-    r"|cartes? |karten |tarjetas |schede )*$",
+    r"|cartes? |karten |tarjetas |schede |karty )*$",
     re.I,
 )
 

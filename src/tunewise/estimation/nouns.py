@@ -11,13 +11,13 @@ COUNTED = (
     r"|listings?|invoices?|contracts?|(?<!packaging )(?<!production )(?<!assembly )lines|drafts"
     r"|masks|triplets|triples|episodes?|trajectories|volumes|scenes|recipes"
     r"|compounds|mutants|genomes|peptides|spectra|waveforms|traces|segments|snippets|crops|patches|graphs|meshes"
-    r"|essays|papers|abstracts|books|poems|songs|melodies|notes|reports|forms|receipts|threads|comments|queries|incidents"
+    r"|essays|logs|papers|abstracts|books|poems|songs|melodies|notes|reports|forms|receipts|threads|comments|queries|incidents"
     r"|failures|sessions|students|riders|drivers|speakers|readers|members|pupils|children|volunteers|participants|subjects|employees|films|movies|games|maps|drawings|sketches"
     r"|screenshots|demos|demonstrations|trials|experiments|measurements|observations|resumes|cvs|candidates|skus"
     r"|adults|nuclei|mice|people|persons|ads|micrographs?|simulations?|structures|proteins|stacks|cts|mris|ecgs|eegs|biopsies|specimens|animals|cows|birds|wearers|tracks|lessons|posts|headlines|chats|stories|letters"
     r"|bilder[n]?|fotos|zeilen|beispielen?|beispiele|datensätzen?|sätzen?|dokumenten?|dokumente|aufnahmen|texten?|texte"
-    r"|seiten|kunden|lignes|exemples|factures|phrases|images?|pages|filas|ejemplos|documentos|imágenes|frases|pagine"
-    r"|documenti|contratti|fatture|articoli|recensioni|esempi|righe|testi|schede|sentenze|etichette|immagini|exemplos|imagens|linhas)"
+    r"|seiten|kunden|lignes|exemples|factures|phrases|images?|pages|filas|ejemplos|documentos|imágenes|informes|preguntas|correos|facturas|radiografías|laudos|relatórios|perguntas|mensagens|avaliações|prontuários|rapports|courriels|avis|clichés|frases|pagine"
+    r"|documenti|contratti|fatture|articoli|recensioni|esempi|righe|testi|schede|referti|domande|messaggi|lettere|pazienti|clienti|cartelle|risposte|registrazioni|foto|sentenze|etichette|immagini|exemplos|imagens|linhas)"
 )
 """Nouns for examples: whatever is labelled, read or judged one by one."""
 LABELLED = r"(?:labell?ed|labels?|annotated|annotierte?n?|gelabelte?n?|annoté?e?s|etiquetad[oa]s)"
@@ -37,7 +37,7 @@ PARAMETERS = r"(?:parameter[ns]?|params?|weights|paramètres|parámetros|paramet
 WORD = r"[^\W\d_][\w'’&/+-]*"
 STOP = (
     r"(?:of|in|on|and|or|for|with|from|to|at|by|(?:after|before)(?!/)|within|until|per|a|an|the|is|are|was|were|has|have|that|which|as|but|than|each|every"
-    r"|und|oder|mit|für|von|et|ou|avec|pour|y|con|para|classes|features|columns|languages|times|percent|km|hz|kda|ms|m|[kmgtp]i?b|cm|mm|nm|kg|px|dpi|fps|mw|bit|models?|versions?|variants?|sizes|instruct|checkpoints?|llms?|encoders?|doctors|nurses|engineers|annotators|experts|colleagues|linguists|clinicians)"
+    r"|one(?!-)|und|oder|mit|für|von|et|ou|avec|pour|y|con|para|classes|features|columns|languages|times|percent|km|hz|kda|ms|m|[kmgtp]i?b|cm|mm|nm|kg|px|dpi|fps|mw|bit|models?|versions?|variants?|sizes|instruct|checkpoints?|llms?|encoders?|doctors|nurses|engineers|annotators|experts|colleagues|linguists|clinicians)"
 )
 BETWEEN = rf"(?!{STOP}\b)(?:{WORD}|\d{{1,3}}-{WORD}|[+&])[ ]"
 """One word between a number and its noun."""
@@ -46,12 +46,13 @@ PLURAL = r"[a-z][\w'-]{2,}(?-i:(?<![su']s))(?<!is)(?<!was)(?<!has)(?<!does)(?<!g
 TIME = (
     r"(?:seconds?(?!-hand)|sekunden?|segundos?|second[oi]|secondes?|secs?|s|minut[oi]s?|minuti|minutes?|minuten?|min|mins|hours?|hrs?|h|std|stunden?|heures?|horas?"
     r"|or[ae]|days?|tage?n?|jours?|d[ií]as?|giorn[io]|week-?ends?|wochenende|weeks?|wks?|wochen?|semaines?|semanas?|settimane"
-    r"|fortnights?|months?|monate?n?|mois|mes(?:es)?|mes[ei]|years?|yrs?|jahre?n?|ans|années?|años?|anni)\b"
+    r"|fortnights?|months?|monate?n?|mois|m[eê]s(?:es)?|mes[ei]|years?|yrs?|jahre?n?|ans|années?|años?|anni)\b"
 )
 DAYS: tuple[tuple[str, float], ...] = (
     ("weekend", 2), ("week-end", 2), ("wochenend", 2), ("week", 7), ("wk", 7), ("woche", 7), ("semaine", 7),
     ("semana", 7), ("settim", 7),
-    ("fortnight", 14), ("min", 1 / 1440), ("month", 30), ("monat", 30), ("mois", 30), ("mes", 30), ("year", 365),
+    ("fortnight", 14), ("min", 1 / 1440), ("month", 30), ("monat", 30), ("mois", 30), ("mes", 30), ("mês", 30),
+    ("year", 365),
     ("yr", 365), ("jahr", 365), ("ann", 365), ("año", 365), ("ans", 365), ("jour", 1), ("day", 1), ("tag", 1),
     ("dí", 1), ("di", 1), ("gior", 1), ("stund", 1 / 24), ("st", 1 / 24), ("h", 1 / 24), ("or", 1 / 24),
     ("s", 1 / 86_400),
@@ -65,7 +66,7 @@ SOUND = (
 HELD = r"(?:memory|ram|v?ram|gpu|flash|sram|storage|disk|weights|parameters|params|gradients|activations|cache)"
 """What a machine has bytes of."""
 STORED = (
-    r"(?:text|testo|textes|texts|news|books|logs?|archives?|data|corpus|corpora|documents?|articles|images?|photos?|pdfs?|audio|recordings?|video|code"
+    r"(?:text|testo|textes|texts|news|books|logs?|archives?|dump|backlog|export|backup|crawl|scrape|data|corpus|corpora|documents?|articles|images?|photos?|pdfs?|audio|recordings?|video|code"
     r"|emails?|files|daten|texte|données|csv|parquet|quota|nas|jsonl?|ssd|nvme|hdd|drive|volume|raw|dataset)"
 )
 """What lies on a disk."""
@@ -94,8 +95,12 @@ NO_GPU = re.compile(
 NUMBERED = re.compile(
     r"(?:\bone of(?: the)?|\b(?:type|class|level|grade|stage|version|step"
     r"|phase|page|part|chapter|figure|fig\.|table|section|number|no\.|round|day"
-    r"|week|year|reviewer|appendix|option|layer|top|room|windows|cuda|python|pi|line|question|task|plate|rig|group|case|v))"
+    r"|week|year|reviewer|appendix|option|layer|top|room|windows|cuda|python|pi|line|question|task|plate|rig|group|case|ward|floor|building|gate|bus|grade|flight|season|channel|slot|lane|v))"
     r"[ -]?$",
     re.I,
 )
 """What a number behind it names, not counts: "type 1 patients"."""
+NAMED = re.compile(
+    r"\b(?:port|seed|error|code|iso|rfc|http|issue|pr|checkpoint|commit|postcode|zip|route|gpt)[ -]?#?$", re.I
+)
+"""The same of numbers of any size."""

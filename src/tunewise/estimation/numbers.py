@@ -19,8 +19,22 @@ ONES = {
     "un": 1, "une": 1, "deux": 2, "trois": 3, "quatre": 4, "cinq": 5, "huit": 8,
     "dix": 10, "vingt": 20, "cinquante": 50,
     "una": 1, "dos": 2, "tres": 3, "cuatro": 4, "cinco": 5, "diez": 10, "veinte": 20, "tre": 3,
-    "seis": 6, "ocho": 8, "quattro": 4, "cinque": 5, "otto": 8, "dieci": 10,
+    "seis": 6, "ocho": 8, "quattro": 4, "cinque": 5, "otto": 8, "dieci": 10, "due": 2, "dois": 2, "duas": 2, "três": 3,
+    "quatro": 4, "dwie": 2, "dwa": 2, "sete": 7, "oito": 8, "nove": 9, "dez": 10, "doze": 12, "quinze": 15, "vinte": 20,
+    "trinta": 30, "quarenta": 40, "cinquenta": 50, "sessenta": 60, "oitenta": 80, "cem": 100,
+    "siete": 7, "nueve": 9, "doce": 12, "quince": 15, "treinta": 30, "cuarenta": 40, "cincuenta": 50, "sesenta": 60,
+    "ochenta": 80, "cien": 100, "quinientos": 500, "quinientas": 500,
+    "onze": 11, "douze": 12, "trente": 30, "quarante": 40, "soixante": 60,
+    "sette": 7, "dodici": 12, "quindici": 15, "venti": 20, "trenta": 30, "quaranta": 40, "cinquanta": 50,
+    "duecento": 200, "trecento": 300, "cinquecento": 500, "duemila": 2000, "tremila": 3000, "cinquemila": 5000,
+    "diecimila": 10_000, "ventimila": 20_000, "centomila": 100_000,
+    "fünfzehn": 15, "vierzig": 40, "sechzig": 60, "siebzig": 70, "achtzig": 80, "neunzig": 90,
+    "zweihundert": 200, "dreihundert": 300, "fünfhundert": 500, "zweitausend": 2000, "dreitausend": 3000,
+    "fünftausend": 5000, "zehntausend": 10_000, "zwanzigtausend": 20_000, "fünfzigtausend": 50_000,
+    "hunderttausend": 100_000,
 }  # fmt: skip
+ITALIAN_TWO = r"due(?=[ ](?:settiman|giorn|mesi\b|or[ae]\b|anni\b|minuti|second|sched|mila\b|milion|gpu|rtx))"
+"""In English something is due."""
 ARTICLES = frozenset({"a", "an", "one", "single", "ein", "eine", "einen", "einer", "un", "une", "una"})
 """Before a noun these count nothing: "a user", "one label per image"."""
 GROUPS = {
@@ -29,6 +43,8 @@ GROUPS = {
 }  # fmt: skip
 VAGUE = {
     "half a": (0.5, 0.5), "half an": (0.5, 0.5), "half": (0.5, 0.5), "quarter of a": (0.25, 0.25),
+    "a quarter of a": (0.25, 0.25), "three quarters of a": (0.75, 0.75), "three quarters of an": (0.75, 0.75),
+    "a quarter million": (2.5e5, 2.5e5), "quarter million": (2.5e5, 2.5e5), "a quarter billion": (2.5e8, 2.5e8),
     "eine halbe": (0.5, 0.5), "ein halbes": (0.5, 0.5), "un demi": (0.5, 0.5), "medio": (0.5, 0.5),
     "one and a half": (1.5, 1.5), "a couple of": (2, 2), "couple of": (2, 2), "a couple": (2, 2), "a pair of": (2, 2),
     "a few": (3, 5), "few": (3, 5), "ein paar": (3, 5), "quelques": (3, 5), "several": (3, 9), "mehrere": (3, 9),
@@ -45,11 +61,11 @@ PLURALS = {
 }  # fmt: skip
 """Plurals without a number: from two to ten of them."""
 SCALES = {
-    "k": 1e3, "thousand": 1e3, "thousands": 1e3, "tsd": 1e3,
+    "k": 1e3, "thousand": 1e3, "thousands": 1e3, "thousnad": 1e3, "thosand": 1e3, "thousend": 1e3, "tsd": 1e3,
     "tausend": 1e3, "mil": 1e3, "mille": 1e3, "mila": 1e3, "milliers": 1e3,
     "lakh": 1e5, "lakhs": 1e5, "crore": 1e7, "crores": 1e7, "hundred": 100, "dozen": 12, "dutzend": 12,
-    "m": 1e6, "mm": 1e6, "mn": 1e6, "mio": 1e6, "mln": 1e6, "million": 1e6, "millions": 1e6, "millionen": 1e6,
-    "millones": 1e6,
+    "m": 1e6, "mm": 1e6, "mn": 1e6, "mio": 1e6, "mln": 1e6, "million": 1e6, "millions": 1e6, "milion": 1e6,
+    "millionen": 1e6, "millones": 1e6,
     "millón": 1e6, "milioni": 1e6, "milhões": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "billions": 1e9,
     "milliarde": 1e9, "milliarden": 1e9, "milliard": 1e9, "milliards": 1e9, "mrd": 1e9, "miliardi": 1e9,
     "t": 1e12, "tn": 1e12, "trillion": 1e12, "trillions": 1e12, "千": 1e3, "万": 1e4, "萬": 1e4, "亿": 1e8, "億": 1e8,
@@ -61,14 +77,16 @@ FOREIGN = frozenset({
 LETTERS = frozenset({"k", "m", "mm", "mn", "b", "bn", "t", "tn"})
 MOST = (
     r"n['’]t (?:wanna |want to )?(?:pay|spend|cost|take|need) more than|not (?:pay|spend|cost|take) more than"
-    r"|no worse than|faster than|sans dépasser|quicker than|no longer than|can't go over|cannot go over|not exceed"
+    r"|no worse than|no (?:larger|bigger) than"
+    r"|faster than|sans dépasser|quicker than|no longer than|can't go over|cannot go over|not exceed"
     r"|never exceed|capped at|limited to|inférieure?s? à|inferior(?:es)? a|kleiner als|geringer als|meno di"
     r"|sotto(?: i| le)?"
     r"|under|below|less than|fewer than|at most|up to|no more than|not more than|maximum(?: of)?|max\.?|within|<=?|≤"
     r"|höchstens|maximal|bis zu|unter|weniger als|au plus|moins de|jusqu'à|máximo|hasta|menos de|al massimo"
 )
 LEAST = (
-    r"over|above|atleast|more than|longer than|at least|no less than|minimum(?: of)?|exceeding|north of|>=?|≥|mehr als"
+    r"over|above|atleast|more than|longer than|at least|no less than|minimum(?: of)?|exceeding|north of"
+    r"|upwards of|>=?|≥|mehr als"
     r"|mindestens|über"
     r"|plus de|au moins|más de|al menos|oltre|almeno"
 )
@@ -79,7 +97,9 @@ MORE_THAN = re.compile(
     r"(?:^|[,.;:(!?–—-][ ]?|\b(?:have|has|had|with|of|is|are|was|were|be|at|and|or|well|just|only|slightly|little|bit"
     r"|haben|hat|von|mit|sind|ist"
     r"|go|for|costs?|needs?|got|gets?|takes?|took|by|from|to|in|on|contains?|holds?|gives?|collected|labell?ed|pay|paying|spen[dt]"
-    r"|used|own)[ ])$",
+    r"|wrote|kept|says?|there are|anything|everything|models|used|own)[ ]"
+    r"|\b(?!(?:trained|tuned|finetuned|averaged|iterated|distributed|computed|pooled|sharded|repeated|summed"
+    r"|finished)\b)\w{3,}ed[ ])$",
     re.I,
 )
 """What stands before "over" where it means more than; "four epochs over 2B tokens" does not."""
@@ -93,6 +113,14 @@ MARKS = ("$", "€", "£")
 PRICED = re.compile(r"[ ]?(?:/|per |an? |pro )", re.I)
 """Behind "$1.250", which then has three decimals."""
 HALF = re.compile(r"[ ]and a half\b", re.I)
+ABOUT = re.compile(r"[ -]?(?:ish|odd)\b|[ ]or so(?=[ ][a-z])", re.I)
+"""Behind "900ish pictures", "200-odd letters" and "nine hundred or so notes"."""
+SUM = re.compile(
+    r"\b(?:adds?|added|adding|comes?|came|went|goes|gr[eo]ws?|crept|creeps?|climb(?:s|ed)|rises?|rose|sums?"
+    r"|amounts?|worked)[ ]$",
+    re.I,
+)
+"""What stands before "up to 80k words" where so many are meant."""
 OPEN = re.compile(r"\+(?!\w)|[ ](?:or more|and more|and up)\b|(?=多)", re.I)
 TIMES = re.compile(r"[ ]?[x×*·][ ]?10\^")
 REACH = 40
@@ -105,8 +133,11 @@ def _alternatives(words: object) -> str:
     return "|".join(sorted((re.escape(word) for word in words), key=len, reverse=True))  # type: ignore[attr-defined]
 
 
-_ONE = _alternatives(ONES)
+_ONE = f"{ITALIAN_TWO}|{_alternatives(set(ONES) - {'due'})}"
+_COUNT = f"{ITALIAN_TWO}|{_alternatives(set(ONES) - ARTICLES - {'due'})}|one"
 _GROUP = _alternatives(GROUPS)
+_LARGE = {"thousand": 1000, "million": 1_000_000}
+"""Within a number in words they may stand before smaller ones: "two thousand five hundred"."""
 CORE = re.compile(
     r"(?P<power>(?:\d+(?:\.\d+)?[ ]?[x×*·][ ]?)?10\^\d{1,2}|\d+(?:\.\d+)?e\d{1,2}(?!\w))"
     rf"|(?P<digits>(?<=[A-Za-z]-)\d+(?:\.\d+)?|{DIGITS})"
@@ -114,7 +145,8 @@ CORE = re.compile(
     r"(?P<alone>(?=(?:thousand|million|billion)[ ][a-z]))"
     rf"|(?<![\w-])(?P<plural>{_alternatives(PLURALS)})(?=[ ](?:of|de|von)\b|[ ][A-ZÄÖÜ])"
     rf"|(?<![\w-])(?P<vague>{_alternatives(VAGUE)})(?!\w)"
-    rf"|(?<![\w-])(?P<words>(?:{_ONE}|{_GROUP})(?:[ -](?:(?<=hundred )and[ ])?(?:{_ONE}|{_GROUP})(?!\w))*)(?!\w)",
+    rf"|(?<![\w-])(?P<words>(?:{_ONE}|{_GROUP})(?:[ -](?:(?<=hundred )and[ ])?(?:{_COUNT}|{_GROUP}"
+    rf"|(?:{_alternatives(_LARGE)})[ -](?:and[ ])?(?:{_COUNT}))(?!\w))*)(?!\w)",
     re.I,
 )
 SCALE = re.compile(
@@ -189,13 +221,18 @@ def _inside_a_word(text: str, start: int) -> bool:
 
 def _plain(text: str, match: re.Match[str]) -> _Plain:
     low, high = _value(match)
-    scale, end = _scale(text, match.end(), match["digits"] is not None)
-    if match["digits"] and (more := HALF.match(text, end)):
-        low, high, end = low + 0.5, high + 0.5, more.end()
+    halved = HALF.match(text, match.end()) if match["digits"] or match["words"] else None
+    scale, end = _scale(text, halved.end() if halved else match.end(), match["digits"] is not None)
+    halved = halved or (HALF.match(text, end) if match["digits"] else None)
+    if halved:
+        low, high, end = low + 0.5, high + 0.5, max(end, halved.end())
+    if more := ABOUT.match(text, end):
+        end = more.end()
     bare = bool(match["words"]) and ARTICLES.issuperset(match["words"].lower().split()) and scale == 1
     if match["digits"] and not match["plural"] and (many := PLURAL_DIGITS.match(text, end)):
         return _Plain(2 * low * scale, 10 * high * scale, many.end(), scaled=True)
-    return _Plain(low * scale, high * scale, end, bare, scale != 1)
+    large = low // 1e6 * 1e6 if match["words"] and scale < 1e6 else 0.0
+    return _Plain(large + (low - large) * scale, large + (high - large) * scale, end, bare, scale != 1)
 
 
 def _value(match: re.Match[str]) -> tuple[float, float]:
@@ -240,12 +277,20 @@ def _whole(text: str, start: int, plain: _Plain) -> Amount:
     first, end = start, plain.end
     bound = BOUND.search(text[max(start - REACH, 0) : start])
     begin = max(start - REACH, 0) + (bound.start() if bound else 0)
-    if bound and (bound["least"] not in ("over", "über") or MORE_THAN.search(text[max(begin - REACH, 0) : begin])):
+    if bound and _bounds(text[max(begin - REACH, 0) : begin], bound):
         start = begin
-        low, high = (None, high) if bound["most"] else (low, None)
+        if low == high or bound["least"]:
+            low, high = (None, high) if bound["most"] else (low, None)
     elif more := OPEN.match(text, end):
         end, high = more.end(), None
     return Amount(low, high, start, first, end, plain.bare, plain.scaled)
+
+
+def _bounds(ahead: str, bound: re.Match[str]) -> bool:
+    """Whether the words before a number bound it; "it adds up to" does not."""
+    if bound["least"] and bound["least"].lower() in ("over", "über"):
+        return MORE_THAN.search(ahead) is not None
+    return not (bound["most"] and bound["most"].lower() == "up to" and SUM.search(ahead))
 
 
 def _second(text: str, start: int, low: _Plain) -> _Plain | None:
@@ -260,6 +305,8 @@ def _second(text: str, start: int, low: _Plain) -> _Plain | None:
         return None
     high = _plain(text, match)
     factor = high.high / (_value(match)[1] or 1)
+    if factor == 1 and low.low < 100 and match["words"] and match["words"].lower().endswith("hundred"):
+        factor = 100.0
     first = low.low if low.scaled or low.low * factor >= high.high else low.low * factor
     if high.bare or not 0 <= first < high.high:
         return None
@@ -269,15 +316,17 @@ def _second(text: str, start: int, low: _Plain) -> _Plain | None:
 def _spelled(words: str) -> float:
     if ARTICLES.issuperset(words.lower().split()):
         return 1.0
-    value = 0.0
+    value = large = 0.0
     parts = re.split(r"[ -]+", words.lower())
     # "a five week run": the article belongs to the noun.
     for word in parts[1:] if parts[0] in ARTICLES and len(parts) > 1 and parts[1] in ONES else parts:
         if word in GROUPS:
             value = max(value, 1.0) * GROUPS[word]
+        elif word in _LARGE:
+            large, value = large + max(value, 1.0) * _LARGE[word], 0.0
         elif word != "and":
             value += ONES[word]
-    return value
+    return large + value
 
 
 def number(digits: str, *, whole: bool = False) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tunewise.estimation import nouns
 from tunewise.estimation.cards import cards
 from tunewise.estimation.catalogue import Gpu, shapes
-from tunewise.estimation.numbers import LIKE_LATIN, MARKS, Amount, amounts
+from tunewise.estimation.numbers import HALF, LIKE_LATIN, MARKS, Amount, amounts
 from tunewise.estimation.rules import OFTEN, PAID_TIME, RULES, SPOKEN_OF, UNITS, Kind, Rule, days
 from tunewise.schema import Value
 
@@ -104,6 +104,7 @@ USUAL = {
 SPENDS = re.compile(r"\b(?:cheaper|costs?|bill|fees?|pays?|budget|price|spend)\b", re.I)
 PASSES = re.compile(r"\b(?:in|within|takes?|took|after)[ ](?:about |only |just )?$", re.I)
 SECOND = re.compile(r"[ ]second\b", re.I)
+SECOND_AND_HALF = re.compile(r"[ ]second and a half\b", re.I)
 PRICED = re.compile(r"(?:\bper|\bfor every|\bpro|[$€£]\d* ?/)[ ]?$", re.I)
 """What stands before "1M tokens" that have a price."""
 SENTENCE = re.compile(r"[.!?][ ]")
@@ -118,6 +119,10 @@ LASTS = re.compile(
     re.I,
 )
 """What stands before "a week" where it is a span of time, not "40 hours a week"."""
+SPAN = re.compile(
+    r"one[ ](?:week|month|year|hour)\b|an?[ ]fortnight\b|an?[ ](?:hour|day|week|month|year)[ ]and a half\b", re.I
+)
+"""A span of time, whatever stands before it."""
 OPEN_CLASS = re.compile(
     rf"[ ](?:of )?(?:(?!{nouns.UNCOUNTED}\b){nouns.WORD} and )?"
     rf"(?:{nouns.BETWEEN}){{0,3}}?(?!{nouns.UNCOUNTED}\b|{nouns.STOP}\b)(?:{nouns.PLURAL})\b",
@@ -159,10 +164,10 @@ def _counted(text: str, amount: Amount) -> Iterator[Quantity]:
     if mixture and amount.middle < 100 and (total := MIXTURES.get((int(amount.middle), float(mixture["size"]) * 1e9))):
         yield _made(Kind.PARAMETERS, text, (amount.first, amount.end + mixture.end()), (total, total))
         return
-    if DIMENSION.match(behind) or (nouns.NUMBERED.search(ahead) and not amount.scaled and amount.middle < LEAST_OPEN):
+    if DIMENSION.match(behind) or _numbered(ahead, amount):
         return
     for rule in RULES:
-        if amount.bare and not rule.articles and not (rule.kind is Kind.LATENCY and amount.low is None):
+        if amount.bare and not rule.articles and not (rule.kind is Kind.LATENCY and _timed(text, amount)):
             continue
         if amount.middle > rule.most:
             continue
@@ -172,6 +177,20 @@ def _counted(text: str, amount: Amount) -> Iterator[Quantity]:
             return
     if not amount.bare and (found := _by_size(text, amount)):
         yield found
+
+
+def _timed(text: str, amount: Amount) -> bool:
+    """Whether "a second" is a time to wait: "under a second", "a second and a half"."""
+    return amount.low is None or SECOND_AND_HALF.match(text, amount.end) is not None
+
+
+def _numbered(ahead: str, amount: Amount) -> bool:
+    """Whether the number names a thing instead of counting: "ward 12", "port 8000"."""
+    if amount.scaled:
+        return False
+    return nouns.NAMED.search(ahead) is not None or (
+        amount.middle < LEAST_OPEN and nouns.NUMBERED.search(ahead) is not None
+    )
 
 
 def _idle(kind: Kind, text: str, amount: Amount) -> bool:
@@ -191,11 +210,17 @@ def _idle(kind: Kind, text: str, amount: Amount) -> bool:
     if kind is Kind.TOKENS:
         return PRICED.search(ahead) is not None
     if kind is Kind.DAYS and amount.bare:
-        joined = text.startswith("-", amount.end)
-        return SECOND.match(text, amount.end) is not None or not (joined or LASTS.search(ahead))
+        return SECOND.match(text, amount.end) is not None or not _lasts(text, amount, ahead)
     if kind is Kind.RATE and SIZE.fullmatch(text[amount.first : amount.end][:NEAR]) and CALLED.search(ahead):
         return True
     return kind is Kind.RATE and bool(SPENDS.search(ahead)) and NO_NOUN.match(text, amount.end) is not None
+
+
+def _lasts(text: str, amount: Amount, ahead: str) -> bool:
+    """Whether "a week" is a span of time, not the period of "40 hours a week"."""
+    if amount.low is None or amount.high is None or text.startswith("-", amount.end):
+        return True
+    return SPAN.match(text, amount.first) is not None or LASTS.search(ahead) is not None
 
 
 def _no_examples(text: str, amount: Amount, ahead: str) -> bool:
@@ -214,6 +239,9 @@ def _ruled(rule: Rule, text: str, amount: Amount, before: re.Match[str], after: 
     reach = 0 if rule.kind in (Kind.AUDIO, Kind.EXAMPLES, Kind.CONTEXT, Kind.DATA) else len(before.group())
     place = (min(amount.start, amount.first - reach), amount.end + after.end())
     low, high = (None if end is None else end * factor for end in (amount.low, amount.high))
+    if rule.kind in (Kind.DAYS, Kind.LATENCY) and amount.bare and (more := HALF.match(text, place[1])):
+        place = (place[0], more.end())
+        low, high = (None if end is None else 1.5 * end for end in (low, high))
     if rule.kind is Kind.CONTEXT and amount.scaled:
         low, high = (None if end is None else _binary(end) for end in (low, high))
     if rule.kind in (Kind.EPOCHS, Kind.DAYS) and OVER.match(text, amount.start):
