@@ -24,6 +24,13 @@ def test_nearly_all_phrases_are_read_exactly(split, count, share):
     ("text", "kind", "low", "high", "unit"),
     [
         ("buying a $32,000 H100", "money", 32_000, 32_000, "USD"),
+        ("an hour and a half of audio", "audio", 1.5, 1.5, "hours"),
+        ("it took two days and a half", "days", 2.5, 2.5, "days"),
+        ("answers within a second and a half", "latency", None, 1500, "ms"),
+        ("two million three hundred thousand tweets", "examples", 2.3e6, 2.3e6, "examples"),
+        ("between six and seven hundred scans", "examples", 600, 700, "examples"),
+        ("we send five hundred a day", "rate", 500, 500, "requests/day"),
+        ("it adds up to 2 million rows", "examples", 2e6, 2e6, "examples"),
         ("two old GTX 1080 Ti", "gpus", 2, 2, "GPU"),
         ("eight V100s (16 GB)", "gpus", 8, 8, "V100 16GB"),
         ("3x10^8 tokens", "tokens", 3e8, 3e8, "tokens"),

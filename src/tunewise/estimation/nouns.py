@@ -95,7 +95,7 @@ NO_GPU = re.compile(
 NUMBERED = re.compile(
     r"(?:\bone of(?: the)?|\b(?:type|class|level|grade|stage|version|step"
     r"|phase|page|part|chapter|figure|fig\.|table|section|number|no\.|round|day"
-    r"|week|year|reviewer|appendix|option|layer|top|room|windows|cuda|python|pi|line|question|task|plate|rig|group|case|ward|floor|building|gate|bus|grade|flight|season|channel|slot|lane|v))"
+    r"|week|year|reviewer|appendix|option|layer|top|room|windows|cuda|python|pi|line|question|task|plate|rig|group|case|ward|floor|building|gate|bus|flight|season|channel|slot|lane|v))"
     r"[ -]?$",
     re.I,
 )

@@ -99,7 +99,7 @@ MORE_THAN = re.compile(
     r"|go|for|costs?|needs?|got|gets?|takes?|took|by|from|to|in|on|contains?|holds?|gives?|collected|labell?ed|pay|paying|spen[dt]"
     r"|wrote|kept|says?|there are|anything|everything|models|used|own)[ ]"
     r"|\b(?!(?:trained|tuned|finetuned|averaged|iterated|distributed|computed|pooled|sharded|repeated|summed"
-    r"|finished)\b)\w{3,}ed[ ])$",
+    r"|looped|shared|sampled|tested|evaluated|smoothed|finished)\b)\w{3,}ed[ ])$",
     re.I,
 )
 """What stands before "over" where it means more than; "four epochs over 2B tokens" does not."""
@@ -136,7 +136,7 @@ def _alternatives(words: object) -> str:
 _ONE = f"{ITALIAN_TWO}|{_alternatives(set(ONES) - {'due'})}"
 _COUNT = f"{ITALIAN_TWO}|{_alternatives(set(ONES) - ARTICLES - {'due'})}|one"
 _GROUP = _alternatives(GROUPS)
-_LARGE = {"thousand": 1000, "million": 1_000_000}
+_LARGE = ("thousand", "million")
 """Within a number in words they may stand before smaller ones: "two thousand five hundred"."""
 CORE = re.compile(
     r"(?P<power>(?:\d+(?:\.\d+)?[ ]?[x×*·][ ]?)?10\^\d{1,2}|\d+(?:\.\d+)?e\d{1,2}(?!\w))"
@@ -323,7 +323,7 @@ def _spelled(words: str) -> float:
         if word in GROUPS:
             value = max(value, 1.0) * GROUPS[word]
         elif word in _LARGE:
-            large, value = large + max(value, 1.0) * _LARGE[word], 0.0
+            large, value = large + max(value, 1.0) * SCALES[word], 0.0
         elif word != "and":
             value += ONES[word]
     return large + value

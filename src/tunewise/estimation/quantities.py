@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tunewise.estimation import nouns
 from tunewise.estimation.cards import cards
 from tunewise.estimation.catalogue import Gpu, shapes
-from tunewise.estimation.numbers import HALF, LIKE_LATIN, MARKS, Amount, amounts
+from tunewise.estimation.numbers import LIKE_LATIN, MARKS, Amount, amounts
 from tunewise.estimation.rules import OFTEN, PAID_TIME, RULES, SPOKEN_OF, UNITS, Kind, Rule, days
 from tunewise.schema import Value
 
@@ -104,7 +104,6 @@ USUAL = {
 SPENDS = re.compile(r"\b(?:cheaper|costs?|bill|fees?|pays?|budget|price|spend)\b", re.I)
 PASSES = re.compile(r"\b(?:in|within|takes?|took|after)[ ](?:about |only |just )?$", re.I)
 SECOND = re.compile(r"[ ]second\b", re.I)
-SECOND_AND_HALF = re.compile(r"[ ]second and a half\b", re.I)
 PRICED = re.compile(r"(?:\bper|\bfor every|\bpro|[$€£]\d* ?/)[ ]?$", re.I)
 """What stands before "1M tokens" that have a price."""
 SENTENCE = re.compile(r"[.!?][ ]")
@@ -167,21 +166,21 @@ def _counted(text: str, amount: Amount) -> Iterator[Quantity]:
     if DIMENSION.match(behind) or _numbered(ahead, amount):
         return
     for rule in RULES:
-        if amount.bare and not rule.articles and not (rule.kind is Kind.LATENCY and _timed(text, amount)):
-            continue
         if amount.middle > rule.most:
             continue
         after, before = rule.after.match(behind), rule.before.search(ahead)
-        if after and before and not _idle(rule.kind, text, amount):
+        if after and before and _counts(rule, amount, after) and not _idle(rule.kind, text, amount):
             yield _ruled(rule, text, amount, before, after)
             return
     if not amount.bare and (found := _by_size(text, amount)):
         yield found
 
 
-def _timed(text: str, amount: Amount) -> bool:
-    """Whether "a second" is a time to wait: "under a second", "a second and a half"."""
-    return amount.low is None or SECOND_AND_HALF.match(text, amount.end) is not None
+def _counts(rule: Rule, amount: Amount, after: re.Match[str]) -> bool:
+    """Whether an article counts here: "a year", but of seconds only "under a second" and "a second and a half"."""
+    if not amount.bare or rule.articles:
+        return True
+    return rule.kind is Kind.LATENCY and (amount.low is None or after.groupdict().get("half") is not None)
 
 
 def _numbered(ahead: str, amount: Amount) -> bool:
@@ -239,9 +238,8 @@ def _ruled(rule: Rule, text: str, amount: Amount, before: re.Match[str], after: 
     reach = 0 if rule.kind in (Kind.AUDIO, Kind.EXAMPLES, Kind.CONTEXT, Kind.DATA) else len(before.group())
     place = (min(amount.start, amount.first - reach), amount.end + after.end())
     low, high = (None if end is None else end * factor for end in (amount.low, amount.high))
-    if rule.kind in (Kind.DAYS, Kind.LATENCY) and amount.bare and (more := HALF.match(text, place[1])):
-        place = (place[0], more.end())
-        low, high = (None if end is None else 1.5 * end for end in (low, high))
+    if after.groupdict().get("half"):
+        low, high = (None if end is None else end + factor / 2 for end in (low, high))
     if rule.kind is Kind.CONTEXT and amount.scaled:
         low, high = (None if end is None else _binary(end) for end in (low, high))
     if rule.kind in (Kind.EPOCHS, Kind.DAYS) and OVER.match(text, amount.start):

@@ -89,7 +89,8 @@ def _per_day(match: re.Match[str]) -> float:
     return 1 / days(match)
 
 
-TIME = rf"(?P<time>{nouns.TIME})"
+HALF = r"(?P<half>[ ]and a half\b)?"
+TIME = rf"(?P<time>{nouns.TIME}){HALF}"
 OFTEN = {
     "hourly": 1 / 24, "daily": 1.0, "täglich": 1.0, "par jour": 1.0, "al día": 1.0, "weekly": 7.0, "wöchentlich": 7.0,
     "monthly": 30.0, "monatlich": 30.0, "yearly": 365.0, "annually": 365.0,
@@ -160,7 +161,7 @@ RULES: tuple[Rule, ...] = (
     _rule(Kind.LATENCY, r"[ ]?(?:µs|μs|microseconds?)\b", factor=lambda match: 0.001),
     _rule(
         Kind.LATENCY,
-        r"[ -]?(?:s|secs?|seconds?|sekunden?|secondes?|segundos?)\b(?!['’]|[ -]hand)"
+        rf"[ -]?(?:s|secs?|seconds?|sekunden?|secondes?|segundos?)\b{HALF}(?!['’]|[ -]hand)"
         rf"(?![ -](?:of )?(?:{nouns.SOUND}|clips?|snippets?))",
         factor=lambda match: 1000.0,
     ),
