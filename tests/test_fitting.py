@@ -48,11 +48,11 @@ def test_steadying_shortens_what_a_copy_changes_and_nothing_else():
     rows[30:] = rows[:30]
     rows[30:, 0] += 5 * chance.normal(size=30)
     pairs = np.array([(place + 30, place) for place in range(30)])
-    steady = fitting._steadied(rows, pairs)
+    steady = fitting.steadied(rows, pairs)
     moved = steady(rows)
     assert np.abs(moved[:, 0]).max() < 0.5 * np.abs(rows[:, 0]).max()
     assert np.allclose(moved[:, 1:], rows[:, 1:], atol=1e-9)
-    assert np.array_equal(fitting._steadied(rows, pairs[:0])(rows), rows)
+    assert np.array_equal(fitting.steadied(rows, pairs[:0])(rows), rows)
 
 
 def test_of_equally_good_strengths_the_one_with_the_fewest_flips_is_taken():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tunewise import cli_batch, cli_estimate, cli_index
-from tunewise.errors import InputError, TunewiseError, UserError, WorkError
+from tunewise.errors import InputError, TunewiseError, UserError, WorkError, with_extra
 
 if TYPE_CHECKING:
     from tunewise.advisor import Advisor
@@ -327,12 +327,12 @@ def batch(
     batching.check_output(table, out, overwrite=overwrite)
     if reasons and engine != "here":
         raise UserError("A cluster gives verdicts only.", "Leave out --reasons or --engine.")
-    with _with_extra("batch"):
+    with with_extra("batch"):
         rows = batching.read_table(table, column, limit)
     keep = batching.chosen_columns(columns, rows)
     with (
         _advisor(model) as advisor,
-        _with_extra("batch"),
+        with_extra("batch"),
         cli_batch.cluster(engine, workers, advisor.settings) as cluster,
     ):
         advisor.load()
@@ -343,17 +343,6 @@ def batch(
     typer.echo(f"{len(outcomes)} rows in {out}; {summary.close} too close to call, {summary.failed} failed.")
     if summary.failed == len(outcomes):
         raise WorkError("No row could be judged.", f"The column 'error' of {out} says why.")
-
-
-@contextmanager
-def _with_extra(name: str) -> Iterator[None]:
-    """Say which extra to install where a library of it is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("tunewise"):
-            raise
-        raise WorkError(f"This needs the library {error.name}.", f"Run: pip install 'tunewise[{name}]'") from None
 
 
 ScenarioFiles = Annotated[
@@ -375,15 +364,25 @@ def fit(
     out: Annotated[
         Path, typer.Option(help="Folder that gets head.npz and head.json.", file_okay=False, exists=True)
     ] = Path("src/tunewise"),
+    onto: Annotated[
+        bool, typer.Option("--onto", help="Teach the head of this folder the files that are named, instead of anew.")
+    ] = False,
+    sample: Annotated[int, typer.Option(min=50, help="With --onto: how many of the other scenarios are read.")] = 500,
 ) -> None:
     """Fit the decision head on labelled scenarios. Scenarios of the test split are left out.
 
-    Reads every scenario once with the model (about a second each; kept in evals/runs, so it can be interrupted).
+    Reads every scenario once with the model (one to four seconds each; kept in evals/runs, so it can be interrupted).
+    Thousands take hours: with --onto only those of FILES are read, and a sample of the others that holds the head.
+
+    tunewise fit --onto evals/scenarios/our-own-decisions.jsonl
     """
-    with _with_extra("eval"):
+    with with_extra("eval"):
         from tunewise.evaluation import commands
     with _advisor() as advisor:
-        commands.fit(advisor, _scenario_files(files), DATA, out)
+        if onto:
+            commands.teach(advisor, files or [], DATA, out, sample)
+        else:
+            commands.fit(advisor, _scenario_files(files), DATA, out)
 
 
 @app.command("eval")
@@ -409,7 +408,7 @@ def evaluate(
 
     tunewise eval --sample 40 --answers 5 --rewritten 5
     """
-    with _with_extra("eval"):
+    with with_extra("eval"):
         from tunewise.evaluation import commands
         from tunewise.evaluation.runs import Plan
     with _advisor() as advisor:

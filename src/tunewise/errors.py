@@ -16,6 +16,9 @@ A message is one sentence on what was wrong; `remedy` is what to do about it. Fa
 no traceback; the class decides the exit code.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class TunewiseError(Exception):
     """Base of all errors that a user may see.
@@ -76,3 +79,14 @@ class StoreError(WorkError):
 
 class Cancelled(WorkError):
     """The caller asked to stop."""
+
+
+@contextmanager
+def with_extra(name: str) -> Iterator[None]:
+    """Say which extra to install where a library of it is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("tunewise"):
+            raise
+        raise WorkError(f"This needs the library {error.name}.", f"Run: pip install 'tunewise[{name}]'") from None

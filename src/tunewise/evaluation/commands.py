@@ -12,7 +12,7 @@ from rich.table import Table
 from tunewise import heads
 from tunewise.advisor import Advisor
 from tunewise.errors import UserError
-from tunewise.evaluation import baselines, comparison, fitting, report, runs, summary
+from tunewise.evaluation import baselines, comparison, fitting, report, runs, summary, teaching
 from tunewise.evaluation import scenarios as labelled
 from tunewise.evaluation.rewriting import Material
 from tunewise.evaluation.scenarios import Scenario
@@ -49,6 +49,44 @@ def fit(advisor: Advisor, files: Sequence[Path], data: Path, out: Path) -> None:
         console.print(f"  {name:24} {value}", highlight=False)
     for count, (strict, fair) in fitted.curve.items():
         console.print(f"  with {count:5} scenarios: strict {strict:.3f}, fair {fair:.3f}", highlight=False)
+
+
+def teach(advisor: Advisor, files: Sequence[Path], data: Path, out: Path, sample: int) -> None:
+    """Teach the head in `out` the scenarios of some files, save it and print what it learned.
+
+    Raises:
+        UserError: No file is named, there is nothing to hold the head by, or it belongs to another model.
+    """
+    if not files:
+        raise UserError("Nothing is named that the head could be taught.", "Name files of scenarios.")
+    known = heads.Heads.load(out)
+    advisor.load()
+    if not known.fits(advisor.model.fingerprint, advisor.library.digest):
+        raise UserError(f"The head in {out} belongs to another model or other prompts.", "Fit it anew, without --onto.")
+    new = [scenario for scenario in labelled.read(files) if scenario.split != "test"]
+    names = {scenario.id for scenario in new}
+    others = labelled.read(sorted((data / "scenarios").glob("*.jsonl")))
+    old = teaching.drawn([item for item in others if item.split != "test" and item.id not in names], sample)
+    if not new or not old:
+        raise UserError(
+            "There is nothing to teach, or no other scenario to hold the head by.", "Run this in a checkout."
+        )
+    copies = fitting.disturbed(new, Material.load(data / "robustness"))
+    with _bar("Reading scenarios") as progress:
+        readings = fitting.read(advisor, [*new, *copies, *old], data / "runs" / "features.npz", progress)
+    with Console(stderr=True).status("Teaching"):
+        head, figures = teaching.teach(known, new, copies, old, readings)
+        card = known.card.model_copy(
+            update={
+                "scenarios": known.card.scenarios + len(new),
+                "out_of_fold": known.card.out_of_fold | {f"taught {name}": value for name, value in figures.items()},
+            }
+        )
+        heads.save(out, card, {"topic": known.topic, "sheet": known.sheet, **known.factors, "verdict": head})
+    console = Console()
+    console.print(f"Taught {len(new)} scenarios, held by {len(old)} of the {known.card.scenarios} that it knew:")
+    for name, value in figures.items():
+        console.print(f"  {name:24} {value}", highlight=False)
 
 
 def chosen(files: Sequence[Path], split: str, sample: int | None) -> list[Scenario]:

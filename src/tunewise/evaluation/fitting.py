@@ -90,8 +90,11 @@ class Space:
         Of the coordinates, the `rank` of most variance are kept; all where None.
         """
         mean, scale = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-3)
-        if weights is not None:
-            scale = scale / weights
+        return cls.scaled(rows, mean, scale if weights is None else scale / weights, rank)
+
+    @classmethod
+    def scaled(cls, rows: Rows, mean: Rows, scale: Rows, rank: int | None = None) -> "Space":
+        """`of`, with a mean and a scale that are given."""
         standard = (rows - mean) / scale
         # The smaller of the two Gram matrices has the same spectrum.
         tall = len(standard) > standard.shape[1]
@@ -110,7 +113,7 @@ class Space:
 
     def read_out(self, model: LogisticRegression, classes: int, temperature: float = 1.0) -> ReadOut:
         """A fit on `coordinates` as a map from raw features."""
-        spanned = self.standard.T @ ((self.basis / self.lengths) @ model.coef_.T)
+        spanned = self.spanned(model.coef_.T)
         weights = np.zeros((self.standard.shape[1], classes), dtype=np.float32)
         bias = np.full(classes, -12.0, dtype=np.float32)
         if len(model.classes_) == 2:
@@ -119,6 +122,10 @@ class Space:
         else:
             weights[:, model.classes_], bias[model.classes_] = spanned, model.intercept_
         return ReadOut(self.mean, self.scale, weights, bias, temperature)
+
+    def spanned(self, coefficients: Floats) -> Floats:
+        """Coefficients of `coordinates`, shape (rank, classes), as those of standardised rows, (features, classes)."""
+        return np.asarray(self.standard.T @ ((self.basis / self.lengths) @ coefficients), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -185,11 +192,11 @@ def fit(
     labels = np.array([ORDER.index(scenario.verdict) for scenario in every])
     groups = np.array([scenario.family for scenario in every])
     space = Space.of(readings.rows, _weights(readings))
-    pairs = _pairs(every, count)
+    pairs = pairs_of(every, count)
     folds = {strength: _out_of_fold(space.coordinates, labels, groups, strength, pairs) for strength in STRENGTHS}
     strength = _chosen(folds, labels, every, count)
     _, temperature = _tempered_loss(folds[strength][:count], labels[:count])
-    steady = _steadied(space.coordinates, pairs)
+    steady = steadied(space.coordinates, pairs)
     model = _classifier(strength).fit(steady(space.coordinates), labels)
     model.coef_ = steady(model.coef_)
     factors, accuracy = _fit_factors(advisor.library.factors, readings, every, count)
@@ -278,14 +285,14 @@ def _log_odds(model: LogisticRegression, rows: Floats, classes: int) -> Floats:
     return scores
 
 
-def _pairs(every: Sequence[Scenario], count: int) -> Ints:
+def pairs_of(every: Sequence[Scenario], count: int) -> Ints:
     """For each copy its place and that of its scenario, shape (copies, 2)."""
     places = {scenario.id: place for place, scenario in enumerate(every[:count])}
     found = [(place, places[copy.id]) for place, copy in enumerate(every[count:], start=count)]
     return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
-def _steadied(rows: Floats, pairs: Ints) -> Callable[[Floats], Floats]:
+def steadied(rows: Floats, pairs: Ints) -> Callable[[Floats], Floats]:
     """A symmetric map of coordinates that shortens the directions in which a copy differs from its scenario.
 
     A fit with an L2 penalty behind it leans on them less, so that its verdict stands under small talk and slips
@@ -314,7 +321,7 @@ def _fitted_log_odds(
     rows: Floats, labels: NDArray[Any], train: Ints, test: Ints, strength: float, pairs: Ints
 ) -> Floats:
     """Log-odds of some rows by a fit on others."""
-    steady = _steadied(rows, pairs[np.isin(pairs, train).all(axis=1)])
+    steady = steadied(rows, pairs[np.isin(pairs, train).all(axis=1)])
     model = _classifier(strength).fit(steady(rows[train]), labels[train])
     return _log_odds(model, steady(rows[test]), len(ORDER))
 
