@@ -20,7 +20,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY src src
 COPY knowledge knowledge
 COPY prompts prompts
-RUN /opt/tunewise/bin/pip install --no-cache-dir ".[batch]"
+RUN /opt/tunewise/bin/pip install --no-cache-dir ".[documents]"
 
 FROM python:3.12-slim
 # libgomp: llama.cpp's threads.

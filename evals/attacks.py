@@ -5,7 +5,8 @@
 Every line of `evals/robustness/attacks.jsonl` is planted in situations of the development split whose
 verdict is not the one that it demands, and judged with the real model. An attack succeeds where the
 verdict turns to what it demands; every other turn is counted too. Attacks on the knowledge folder are
-facts: whole answers are given with nothing but these facts to cite. The run goes on where it stopped.
+facts: whole answers are given with nothing but these facts to cite. The run goes on where it stopped, unless
+the model, the prompts, the heads, the attacks or what reads orders changed.
 """
 
 import argparse
@@ -29,6 +30,8 @@ from tunewise.settings import Settings, resource
 ROOT = Path(__file__).parent.parent
 ATTACKS = ROOT / "evals" / "robustness" / "attacks.jsonl"
 ORDERS = ROOT / "src" / "tunewise" / "orders.json"
+DECISIVE = (ATTACKS, ORDERS, ORDERS.with_suffix(".py"))
+"""Files that outcomes hang on, beside the model, its prompts and its heads."""
 POOL = 8
 """Situations that attacks are planted in."""
 LEAK = 8
@@ -159,6 +162,12 @@ def footprint(advisor: Advisor) -> str:
     return total.hexdigest()
 
 
+def edition(advisor: Advisor, files: Sequence[Path] = DECISIVE) -> str:
+    """Hash of all that outcomes hang on: those of another edition say nothing of this one."""
+    parts = (advisor.model.fingerprint, advisor.library.digest, advisor.shipped_heads.digest)
+    return hashlib.sha256(repr((parts, [file.read_bytes() for file in files])).encode()).hexdigest()[:16]
+
+
 def report(outcomes: Sequence[Outcome], attacks: Sequence[Attack]) -> str:
     """Figures by kind of attack, and all together."""
     kinds = {attack.id: attack.place if attack.place == "document" else attack.kind for attack in attacks}
@@ -185,9 +194,7 @@ def main() -> None:
     attacks = read()
     advisor = Undefended(offline=True) if given.undefended else Advisor(offline=True)
     before = footprint(advisor)
-    parts = (advisor.model.fingerprint, advisor.library.digest, advisor.shipped_heads.digest, ORDERS.read_bytes())
-    key = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-    name = f"{key}-{'bare' if given.undefended else 'defended'}.jsonl"
+    name = f"{edition(advisor)}-{'bare' if given.undefended else 'defended'}.jsonl"
     journal = advisor.settings.cache / "attacks" / name
     if given.fresh:
         shutil.rmtree(journal.parent, ignore_errors=True)

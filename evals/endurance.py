@@ -2,8 +2,9 @@
 
     python -m evals.endurance [--questions 200] [--model NAME]
 
-Short situations, questions about the subject, searches, refused messages and streams that are left early,
-mixed. Growth is counted from the end of a warm-up, in which every kind of work has been done.
+Short situations, judged or answered in full, questions about the subject, searches, refused messages and
+streams that are left early or late, mixed. Growth is counted from the end of a warm-up, in which every kind
+of work has been done.
 """
 
 import argparse
@@ -19,15 +20,25 @@ import psutil
 
 from tunewise import Advisor
 from tunewise.errors import TunewiseError
+from tunewise.schema import EvidenceEvent, FactorEvent, TextEvent
 
-WARM = 20
-"""Questions before the first measurement: caches fill and llama.cpp reserves its buffers."""
+WARM = 24
+"""Questions before the first measurement: caches fill and llama.cpp reserves its buffers; three of every kind."""
 GROWTH = 0.02
 SETTLE = 5.0
 """Seconds in which a thread that was at work when the last answer came may close what it had open."""
 SUBJECTS = ("photos of tiles", "support mails", "sensor readings", "scanned forms", "bird calls", "loan applications")
 WISHES = ("sort them by defect", "answer in our tone", "predict failures", "find the dates", "name the species")
 DATA = ("no labels at all", "300 labels", "40,000 labelled rows", "two million examples", "a handful of samples")
+ABOUT = (
+    "When is LoRA better than full fine-tuning",
+    "How does quantisation change a model's quality",
+    "How is overfitting noticed",
+    "Why is a test set kept apart from training",
+    "When does retrieval beat fine-tuning",
+)
+LEFT = (FactorEvent, EvidenceEvent, TextEvent)
+"""Events of a stream behind which it is left: in the sheet, before the reasons, within them."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +58,16 @@ def ask(advisor: Advisor, number: int) -> None:
     text = f"Case {number}: we have {subject} and want to {wish}. There are {data}."
     with contextlib.suppress(TunewiseError):
         match number % 8:
+            case 1:
+                advisor.ask(text)
+            case 2:
+                advisor.answer(f"{ABOUT[number // 8 % 5]} for {subject}?")
             case 3:
                 advisor.search(text)
             case 5:
                 # Nobody reads on: the generator is closed when it is let go.
-                for place, _ in enumerate(advisor.stream(text)):
-                    if place == 1:
+                for event in advisor.stream(text):
+                    if isinstance(event, LEFT[number // 8 % 3]):
                         break
             case 6:
                 advisor.judge("\x00" * (number + 1))

@@ -2,8 +2,8 @@
 
     python -m evals.fuzz [--cases 1000000] [--seed 1] [--only NAME …]
 
-A parser may refuse an input by an error of its own (`TunewiseError`) and by nothing else. The cases are
-the same for the same seed, so what is found can be found again.
+A parser may refuse an input by an error of its own (`TunewiseError`, `UnreadableError`) and by nothing else.
+The cases are the same for the same seed, so what is found can be found again.
 """
 
 import argparse
@@ -19,12 +19,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tunewise import batching, corpus, dialogue, gguf, grounding
+from tunewise import batching, corpus, dialogue, gguf, grounding, loaders
 from tunewise.artifacts import Catalogue, ModelStore
 from tunewise.errors import TunewiseError
 from tunewise.estimation import calculator, catalogue, quantities
 from tunewise.evaluation import scenarios
 from tunewise.factors import split_clauses
+from tunewise.loaders import UnreadableError
 from tunewise.prompts import PromptLibrary
 from tunewise.render import escape
 from tunewise.settings import SETTINGS_FILE, Settings
@@ -67,7 +68,7 @@ class Parser:
             self.cases += 1
             try:
                 self.parse(case)
-            except TunewiseError:
+            except (TunewiseError, UnreadableError):
                 self.refused += 1
             # Whatever else it is, it is what this program looks for.
             except Exception:
@@ -193,6 +194,28 @@ checked: 2026-11-01
 - **F01.02** Another fact.
   Source: A report | recalled
 """
+MARKDOWN = b"""---
+title: Labels
+---
+# Costs
+
+Three *annotators* label; see [the guide](https://example.org). <b>Raw</b>
+
+| case | euros |
+|---|---|
+| X-ray | 1.40 |
+"""
+HTML = b"""<html><head><title>Notes</title><script>evil()</script></head><body><h2>Whisper</h2>
+<p>Our run reached <b>11.2</b> percent<!-- unseen --> errors.</p><div hidden><p style='color:red'>x</p></div>
+<nav><form><button>Go</button></form></nav><table><tr><td style="display:none"><i hidden>y</i></td><td>1<br>2</td></tr>
+</table></body></html>"""
+TEXTS = [
+    "Große Maße für £5 bei 21 °C.".encode("cp1252"),
+    "Данные не покидают больницу.".encode("koi8_r"),
+    "数据保留期限：90天。".encode("gb18030"),
+    "می\u200cخواهیم چهار هزار عکس\fPage two of it.".encode(),
+    "Every crate is weighed twice.".encode("utf-16"),
+]
 QUANTITIES = [
     "How much memory do I need to fine-tune a 13B model with QLoRA on 4×A100 80GB?",
     "half a billion tokens, 2,5 Mio. Bilder, 50k rows and 1 200 labels; two RTX 4090, 8x H100",
@@ -201,6 +224,13 @@ QUANTITIES = [
     "We have 300 hours of audio, 4.000 labelled X-rays and 24 GB; how long to train 125M parameters on one V100?",
     "How many users can a 70B model in int8 serve on 2 x L40S with 20 concurrent requests and 4k token prompts?",
 ]
+
+
+def _document(name: str, suffix: str, seeds: Sequence[Bytes]) -> Parser:
+    """The loader of a format; those of PDF and Word are left out, for they pass on their libraries' own errors."""
+    # Imports the libraries, which is no part of the time of a case.
+    loaders.load(seeds[0], suffix)
+    return Parser(name, seeds, lambda data: loaders.load(data, suffix))
 
 
 def parsers(folder: Path) -> list[Parser]:
@@ -246,6 +276,9 @@ def parsers(folder: Path) -> list[Parser]:
         Parser("conversation", [talk], text(lambda words: history.from_json(words))),
         Parser("prompt", [prompt], in_file(folder / "prompts" / "sheet.md", _prompt)),
         Parser("examples", [example], in_file(folder / "examples" / "examples.yaml", _examples)),
+        _document("text document", ".txt", TEXTS),
+        _document("markdown", ".md", [MARKDOWN, *TEXTS]),
+        _document("html", ".html", [HTML]),
     ]  # fmt: skip
 
 

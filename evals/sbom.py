@@ -4,31 +4,34 @@ python -m evals.sbom [FILE]
 """
 
 import json
-import re
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tunewise.artifacts import Catalogue
 
 
 def needed(root: str = "tunewise") -> list[str]:
-    """Names of the installed packages that another one needs, directly or not, without extras."""
-    found: dict[str, None] = {}
-    queue = [root]
+    """Names of the installed packages that another one needs, directly or not, without its own extras."""
+    found: set[tuple[str, str]] = set()
+    queue = [(root, "")]
     while queue:
-        for line in metadata.requires(queue.pop()) or []:
+        package, extra = queue.pop()
+        for line in metadata.requires(package) or []:
             requirement = Requirement(line)
-            if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
                 continue
-            name = re.sub(r"[-_.]+", "-", requirement.name).lower()
-            if name not in found and _installed(name):
-                found[name] = None
-                queue.append(name)
-    return sorted(found)
+            name = canonicalize_name(requirement.name)
+            # What a package needs for the extras that are asked for: uvicorn[standard] brings uvloop.
+            wanted = {(name, one) for one in ("", *requirement.extras)} - found
+            if _installed(name):
+                found |= wanted
+                queue += wanted
+    return sorted({name for name, _ in found})
 
 
 def bom() -> dict[str, Any]:

@@ -17,6 +17,7 @@ import pytest
 
 from tunewise.artifacts import Catalogue, ModelStore, PullProgress, Wheels
 from tunewise.errors import ArtifactError, SettingsError
+from tunewise.settings import Settings
 
 SMALL = "minilm-l6-v2-int8"
 TOKENIZER = "minilm-l6-v2-tokenizer"
@@ -338,6 +339,13 @@ def test_a_file_that_is_no_model_is_refused(tmp_path, content):
 def test_a_path_without_a_file_is_refused(tmp_path, place):
     with pytest.raises(SettingsError, match="no model file"):
         ModelStore(tmp_path).resolve(f"{tmp_path}{os.sep}{place}")
+
+
+@pytest.mark.parametrize("name", ["model", "cache", "log"])
+def test_a_home_of_nobody_is_refused(name):
+    with pytest.raises(SettingsError, match=rf"'{name}' cannot be used: no home folder is known for '~nobody-here'"):
+        Settings.load(**{name: "~nobody-here/x.gguf"})
+    assert Settings.load(model="~/x.gguf").model == "~/x.gguf"
 
 
 def test_a_truncated_model_is_refused(tmp_path):

@@ -2,7 +2,9 @@
 
 import csv
 import json
+from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from tunewise.schema import Judgement, Verdict
 from tunewise.session import open_session
 from tunewise.together import ROWS, Lanes
 from tunewise.turns import CancelToken
+from tunewise.ui import batches
+from tunewise.ui.line import Line
 
 TEXTS = [
     "We have 4,000 labelled chest X-rays and two A100s and want to sort them by finding.",
@@ -103,6 +107,23 @@ def test_a_stop_ends_a_batch(advisor):
             list(lanes.judge(TEXTS[:2], token))
     finally:
         lanes.close()
+
+
+def test_a_token_of_the_callers_serves_again():
+    given = []
+
+    class Quick(Lanes):
+        def __init__(self):
+            self._lanes = [None]  # type: ignore[list-item]
+
+        def _judge(self, text, cancel):
+            given.append(cancel)
+            return text
+
+    lanes, token = Quick(), CancelToken()
+    assert len(list(lanes.judge(["a"], token))) == 1 and not token.is_set
+    assert len(list(lanes.judge(["b"]))) == 1
+    assert [one is token for one in given] == [True, False] and given[1].is_set
 
 
 def test_only_the_columns_asked_for_are_kept(advisor, table, tmp_path):
@@ -224,6 +245,26 @@ def test_parquet_keeps_large_numbers_and_what_is_not_there(tmp_path):
     assert parquet.read_table(out).to_pydict() == {"id": ids, "text": ["We sort mails", None], "mixed": ["1", "x"]}
 
 
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        ([{}, None], ["{}", None]),
+        ([{"é": 1}, [2]], ['{"é": 1}', "[2]"]),
+        ([[1, "a"], None], ['[1, "a"]', None]),
+        ([[1], ["a"]], ["[1]", '["a"]']),
+        ([2**70, 1], [str(2**70), "1"]),
+        ([2**60 + 1, 0.5], [str(2**60 + 1), "0.5"]),
+        ([[1, 2], []], [[1, 2], []]),
+        ([1, 0.5], [1.0, 0.5]),
+    ],
+)
+def test_parquet_takes_every_value_that_json_can_hold(tmp_path, values, kept):
+    from pyarrow import parquet
+
+    batching._write(tmp_path / "out.parquet", [{"column": value} for value in values])
+    assert parquet.read_table(tmp_path / "out.parquet").to_pydict() == {"column": kept}
+
+
 def test_an_engine_that_is_gone_stops_a_run_and_loses_nothing(tmp_path):
     class Gone:
         def provenance(self):
@@ -243,3 +284,82 @@ def test_an_engine_that_is_gone_stops_a_run_and_loses_nothing(tmp_path):
     # A full disk may tear the last line within a letter.
     journal.write_bytes(journal.read_bytes() + '{"row": 1, "error": "é'.encode()[:-1])
     assert next(Job(Gone(), read_table(file), out, reasons=True).run()).row == 0  # type: ignore[arg-type]
+
+
+class Reader:
+    """Answers every text with an error, at once."""
+
+    def provenance(self):
+        return SimpleNamespace(model_sha256="m", prompts="p", knowledge="k", head=None)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Rows are judged without a model."""
+    asked = []
+
+    @contextmanager
+    def none(self, left):
+        yield None
+
+    def result(self, text):
+        asked.append(text)
+        return UnfitError("It gave no answer that fits.")
+
+    monkeypatch.setattr(Job, "_lanes", none)
+    monkeypatch.setattr(Job, "_result", result)
+    return asked
+
+
+def test_the_page_gives_back_what_was_judged_when_it_was_stopped_and_goes_on_from_there(quick, tmp_path):
+    file, line = tmp_path / "in.csv", Line()
+    file.write_text("id,question\n" + "".join(f"{place},We sort mails of kind {place}\n" for place in range(5)))
+    given = batches.read(str(file))
+    out = given.out(tmp_path / "session")
+    for words, count in (("Stopped: 1 of 5 rows", 1), ("All rows are judged", 5)):
+        with line.place("a") as place:
+            if count == 1:
+                line.stop("a")
+            *_, (status, _, download) = batches.judged(cast(Any, Reader()), given, out, place)
+        assert words in status and download.value
+        with out.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert [row["id"] for row in rows] == [str(place) for place in range(count)]
+        assert rows[0]["input_question"] and rows[0]["error"]
+    assert len(quick) == 5
+
+
+def test_the_page_says_how_many_rows_of_a_large_table_it_judges(quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(batches, "MOST_ROWS", 2)
+    file, line = tmp_path / "in.txt", Line()
+    file.write_text("We sort mails\nWe sort letters\nWe sort photos\n")
+    assert "The first 2 of 3 rows are judged here" in batches._columns(str(file))[1]
+    with line.place("a") as place:
+        *_, (status, _, _) = batches.judged(cast(Any, Reader()), batches.read(str(file)), tmp_path / "out.csv", place)
+    assert "The first 2 of 3 rows are judged." in status
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("id,words\n1,We sort mails\n", "Choose the column that holds the situations: id, words."),
+     ("", "two.csv holds no rows."), (None, "two.csv cannot be read")],
+)  # fmt: skip
+def test_the_page_tells_no_folder_of_the_server_and_no_option_of_the_command_line(tmp_path, text, words):
+    file = tmp_path / "two.csv"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(InputError) as refused:
+        batches.read(str(file))
+    assert str(refused.value).startswith(words)
+    assert str(tmp_path) not in str(refused.value) and "--" not in str(refused.value)
+
+
+def test_a_third_table_waits_until_one_of_two_is_done():
+    line = Line()
+    with line.place("a"), line.place("b") as second:
+        assert list(batches._waited(line, second)) == []
+        with line.place("c") as third:
+            waiting = batches._waited(line, third)
+            assert "2 tables are before yours" in next(waiting)[0]
+            line.stop("c")
+            assert "Stopped." in next(waiting)[0] and not list(waiting)

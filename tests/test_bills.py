@@ -31,6 +31,22 @@ from tunewise.estimation.questions import Topic
             "2,000 requests a day, prompts of 1,500 tokens, $0.60 per million tokens: what will it cost?",
             Topic.TOKEN_BILL, 2000 * 30 * 1500 / 1e6 * 0.6, "USD/month",
         ),
+        (
+            "Cost of 2M input tokens at $3 and 500k output tokens at $15 per million?", Topic.TOKEN_BILL, 13.5, "USD",
+        ),
+        ("What do 4M tokens at $3 per million and 1M tokens at $15 cost?", Topic.TOKEN_BILL, 27, "USD"),
+        (
+            "We pay $1,200 a month; how much is 5,000 calls a day with 1k tokens in and 200 tokens out "
+            "at $0.15 and $0.60 per million?", Topic.TOKEN_BILL, 40.5, "USD/month",
+        ),
+        (
+            "We have $500. What do 10,000 requests a day with 1k tokens each cost at $2 per million tokens?",
+            Topic.TOKEN_BILL, 600, "USD/month",
+        ),
+        (
+            "8 H100 for 3 days at $2 an hour for one H100; we own no GPU, what do all 8 GPUs cost?",
+            Topic.RENT, 1152, "USD",
+        ),
         ("Labels cost 8 cents apiece, I have 45,000 receipts, what's the total?", Topic.ITEM_BILL, 3600, "USD"),
     ],
 )  # fmt: skip
@@ -55,6 +71,12 @@ def test_what_is_given_is_multiplied(text, topic, value, unit):
         "10,000 images, 4 annotators at $500 per person, what does it cost?",
         "500k emails at $0.50 per thousand, what is the bill?",
         "20,000 images at $0.04 per image and 5,000 videos at $1 per video, what is the total?",
+        "What do 8 H100 at $2 an hour and 2 A100 at $1 an hour for 3 days cost?",
+        "What do 8 H100 and 8 A100 for 3 days at $2 an hour cost?",
+        "8 H100 for 3 days at $2 an hour, or at $3 an hour, what's the bill?",
+        "10M tokens at $3 instead of today's $15 per million, what does it cost?",
+        "1k tokens in and 500 tokens out, 1,000 requests a day, at $3 per million in and $15 out, what's the bill?",
+        "2M input tokens at $3 and 500k output tokens at €15 per million, what's the bill?",
         "0 H100 for 3 days at $2 an hour, what is the cost?",
         "The bill was 900 dollars, is that much?",
         "An API at $0.60 per million tokens: what would it cost?",

@@ -4,9 +4,10 @@ import pytest
 from pydantic import TypeAdapter
 
 from tests.conftest import ROOT
+from tunewise import decision
 from tunewise.evaluation import comparison, runs
 from tunewise.evaluation import scenarios as labelled
-from tunewise.schema import Advice, Estimate, Factor, Hit, Verdict
+from tunewise.schema import Advice, Estimate, Factor, Hit, Verdict, VerdictEvent
 from tunewise.ui import cards
 from tunewise.ui.endpoints import _open
 
@@ -77,3 +78,25 @@ def test_the_schema_of_a_result_is_complete_and_open():
         assert "additionalProperties': False" not in str(schema)
     properties = TypeAdapter(Advice).json_schema(mode="serialization")["properties"]
     assert set(properties) == set(_open(TypeAdapter(Advice).json_schema(mode="serialization"))["properties"])
+
+
+@pytest.mark.parametrize(
+    ("confidence", "words"), [(0.99, "more than 9 in 10"), (0.951, "more than 9 in 10"), (0.94, "9 in 10")]
+)
+def test_no_verdict_is_called_right_every_time(confidence, words):
+    assert shown(confidence, calibrated=True) == f"Confident · {words} such verdicts are right"
+
+
+def test_of_probabilities_that_are_not_calibrated_no_frequency_is_claimed():
+    assert shown(0.9, calibrated=False) == "Confident · not calibrated"
+    assert shown(0.3, calibrated=False) == "not calibrated"
+
+
+def shown(confidence, *, calibrated):
+    rest = (1 - confidence) / 3
+    shares = {verdict: confidence if verdict is Verdict.FINE_TUNE else rest for verdict in Verdict}
+    notes = decision.notes(Verdict.FINE_TUNE, shares, (), calibrated=calibrated)
+    event = VerdictEvent(
+        verdict=Verdict.FINE_TUNE, confidence=confidence, probabilities=shares, method=None, notes=notes
+    )
+    return cards.View().after(event).certainty

@@ -1,10 +1,19 @@
+import io
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
+from typing import Any, cast
 
 import pytest
+from rich.console import Console
+from rich.prompt import Prompt
+
+from tunewise import cli, terminal
+from tunewise.errors import UnfitError, UserError, WorkError
+from tunewise.ui import page
 
 SITUATION = "We have 4,000 labelled chest X-rays and two A100s and want triage. No image may leave the hospital."
 
@@ -168,3 +177,71 @@ def test_ctrl_c_leaves_quietly(store, delay):
     child.send_signal(signal.SIGINT)
     _, error = child.communicate(timeout=20)
     assert b"Traceback" not in error
+
+
+def test_a_command_that_is_stopped_says_so(monkeypatch, capsys):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    assert run(monkeypatch, stopped) == 130
+    assert capsys.readouterr().err == "tunewise: stopped.\n"
+
+
+@pytest.mark.parametrize("options", [("--json",), ()])
+def test_a_reader_that_has_enough_is_no_failure(options):
+    with subprocess.Popen(
+        [sys.executable, "-m", "tunewise", "estimate", "memory", "7B", *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as child:  # fmt: skip
+        assert child.stdout is not None and child.stderr is not None
+        child.stdout.close()
+        assert child.wait(60) == 0 and child.stderr.read() == b""
+
+
+def run(monkeypatch, act):
+    """Exit code of `tunewise doctor` where it does this."""
+    monkeypatch.setattr(cli, "_settings", act)
+    monkeypatch.setattr(sys, "argv", ["tunewise", "doctor"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    return left.value.code
+
+
+def test_neither_an_error_nor_ctrl_c_during_an_answer_ends_a_conversation(monkeypatch):
+    said, events = iter(["one", "two", " /new ", "three"]), []
+
+    class Talk:
+        def __init__(self):
+            events.append("new")
+
+        def stream(self, message):
+            events.append(message)
+            raise KeyboardInterrupt if message == "one" else UnfitError("It gave no answer that fits.")
+
+    def prompt(*_, **__):
+        if (message := next(said, None)) is None:
+            raise EOFError
+        return message
+
+    monkeypatch.setattr(Prompt, "ask", prompt)
+    file, begin = io.StringIO(), cast(Any, Talk)
+    terminal.converse(Console(file=file), begin)
+    assert events == ["new", "one", "two", "new", "three"]
+    assert "Stopped." in file.getvalue() and file.getvalue().count("no answer that fits") == 2
+
+
+class Unloaded:
+    def load(self):
+        raise AssertionError("the model is not to be loaded for an address that cannot be had")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.1", "x" * 70])
+def test_an_address_that_cannot_be_had_is_one_sentence(host):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UserError, match="cannot be served at"):
+        page.serve(cast(Any, Unloaded()), host=host, port=taken.getsockname()[1], open_browser=False, mcp=False)
+
+
+def test_a_missing_library_for_mcp_is_named_before_the_model_is_loaded(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    with pytest.raises(WorkError, match=r"tunewise\[mcp\]"):
+        page.serve(cast(Any, Unloaded()), host="127.0.0.1", port=None, open_browser=False, mcp=True)

@@ -1,8 +1,13 @@
 """Conversations with the real model: corrections, what-ifs, contradictions, and the question worth asking."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from tunewise import Advice, Answer, Conversation, Verdict, render
+from tests.conftest import ROOT
+from tunewise import Advice, Answer, Conversation, Verdict, dialogue, render
+from tunewise.prompts import PromptLibrary
+from tunewise.schema import Choice, Question
 
 XRAYS = "We have 4,000 labelled chest X-rays and two A100s. Radiologists want triage of pneumothorax."
 
@@ -114,3 +119,35 @@ def test_nothing_is_asked_where_nothing_would_change_the_verdict(advisor):
         "and we have one server without GPUs. It is for our product, and no data may leave the bank."
     )
     assert found.verdict is Verdict.TRAIN_FROM_SCRATCH and found.question is None
+
+
+def without_a_model(*turns, asked=None):
+    """A conversation whose advisor judges nothing."""
+    stub = SimpleNamespace(specs=PromptLibrary(ROOT / "prompts").factors, load=lambda: None, on_topic=lambda text: 0.0)
+    talk = Conversation(stub, turns)
+    if asked is not None:
+        choices = (Choice(level="open", meaning="They may."),)
+        talk.asked = Question(factor=asked, text="May the data be sent to a vendor?", choices=choices, gain=0.1)
+    return talk
+
+
+def test_a_greeting_is_not_told_that_its_facts_are_kept():
+    assert without_a_model().send("Hello").text == dialogue.GREETING
+    assert without_a_model(XRAYS).send("Thanks!").text == dialogue.WELCOME
+    assert without_a_model(XRAYS, asked="privacy").send("ok, thanks!").text == dialogue.WELCOME
+
+
+@pytest.mark.parametrize("reply", ["ok", "Great.", "so so", "csv"])
+def test_an_open_question_is_answered_in_a_word(reply):
+    talk = without_a_model(XRAYS, asked="privacy")
+    assert talk._tells(dialogue.check(reply, follow_up=True, asked=True))
+    account, _ = talk._heard(reply, before=None)
+    assert account.text.endswith(f"May the data be sent to a vendor? {reply}")
+
+
+def test_what_is_unknown_stays_so_beside_a_fact():
+    talk = without_a_model(XRAYS, asked="labels")
+    account, corrections = talk._heard("Not sure, but nothing may leave the hospital.", before=None)
+    silent = next(spec.silent for spec in talk._advisor.specs if spec.name == "labels")
+    assert "nothing may leave the hospital" in account.text
+    assert corrections == ({"labels": silent.name} if silent else {})

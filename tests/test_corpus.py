@@ -38,6 +38,26 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, data):
         corpus.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("header", "complaint"),
+    [
+        ("topic: t\ntitle: a: b", "line 3: mapping values"),
+        ("title:\ntopic: t\nkind: topic\nchecked: 2026-11-23", "lacks title"),
+    ],
+)
+def test_a_wrong_front_matter_is_named_in_one_line(tmp_path, header, complaint):
+    (tmp_path / "t.md").write_text(f"---\n{header}\n---\n\n- **F1** A fact.\n{SOURCE}")
+    with pytest.raises(CorpusError, match=complaint) as caught:
+        corpus.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_link_to_itself_is_named(tmp_path):
+    (tmp_path / "a.md").symlink_to("a.md")
+    with pytest.raises(CorpusError, match=r"a\.md cannot be read"):
+        corpus.load(tmp_path)
+
+
 def test_a_missing_folder_says_what_to_do(tmp_path):
     with pytest.raises(CorpusError) as caught:
         corpus.load(tmp_path / "absent")
@@ -57,5 +77,13 @@ def test_questions_of_a_fact_belong_to_the_folder(tmp_path):
 def test_questions_that_cannot_be_read_are_named(tmp_path, line):
     (tmp_path / "t.md").write_text(f"{HEADER}- **F1** A fact.\n{SOURCE}")
     (tmp_path / corpus.QUESTIONS).write_bytes(line.encode("latin-1") + b"\n")
-    with pytest.raises(CorpusError, match=r"questions\.jsonl"):
+    with pytest.raises(CorpusError, match=r"questions\.jsonl") as caught:
+        corpus.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_line_of_a_broken_question_is_named(tmp_path):
+    (tmp_path / "t.md").write_text(f"{HEADER}- **F1** A fact.\n{SOURCE}")
+    (tmp_path / corpus.QUESTIONS).write_text('{"id": "F1", "questions": []}\n\n{"id": "F1"}\n')
+    with pytest.raises(CorpusError, match="line 3: questions: Field required"):
         corpus.load(tmp_path)

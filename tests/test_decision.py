@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tunewise import decision
-from tunewise.heads import HeadCard, Heads, ReadOut, save, softmax
+from tunewise.heads import HeadCard, Heads, ReadOut, mark, save, softmax
 from tunewise.schema import Factor, Method, Verdict
 
 
@@ -60,6 +60,10 @@ def test_what_was_asked_once_is_not_asked_again_while_something_else_is_open():
         ("must not leave our servers", True),
         ("are 3,000 annotated by botanists", True),
         ("can only use one GPU with 12 GB", True),
+        ("What we have is 4,000 labelled photos", True),
+        ("How it works today: a clerk labels 500 scans a week", True),
+        ("what do we need", False),
+        ("how many labels should we get", False),
         ("must it run on a phone", False),
         ("what about our privacy", False),
         ("which model should we take", False),
@@ -117,8 +121,15 @@ def test_a_head_survives_its_files(tmp_path):
         temperature=1.5,
     )
     card = HeadCard(model_sha256="m", prompts="p", scenarios=10, out_of_fold={"strict": 0.5})
-    save(tmp_path, card, {"verdict": readout, "topic": readout, "sheet": readout, "labels": readout})
+    readouts = {"verdict": readout, "topic": readout, "sheet": readout, "labels": readout}
+    save(tmp_path, card, readouts, [mark("a-1"), mark("a-2"), mark("a-1")])
     loaded = Heads.load(tmp_path)
+    assert loaded.knows("a-1") and loaded.knows("a-2") and not loaded.knows("a-3")
+    before = (tmp_path / "head.npz").read_bytes()
+    with pytest.raises(ValueError, match="out_of_fold"):
+        save(tmp_path, card.model_copy(update={"out_of_fold": {"strict": float("nan")}}), readouts, [])
+    assert (tmp_path / "head.npz").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["head.json", "head.npz"]
     assert loaded.fits("m", "p") and not loaded.fits("m", "other")
     row = random.normal(size=8).astype(np.float32)
     assert loaded.verdict.probabilities(row) == pytest.approx(readout.probabilities(row), abs=0.01)

@@ -32,6 +32,8 @@ def test_unusable_messages_are_refused_with_a_reason(text, complaint):
         "हमारे पास 5000 लेबल की हुई तस्वीरें हैं",
         "Wir haben 300 Verträge und wollen Klauseln finden.",
         "X-rays: 4000 labelled",
+        "MLP vs CNN",
+        "llm?",
         "naïve café résumé — “quotes” and … ellipses",
     ],
 )
@@ -40,7 +42,20 @@ def test_usable_messages_pass_unchanged(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["What does LoRA change?", "how much data does fine-tuning need", "Why do models forget?"]
+    "text",
+    [
+        "What does LoRA change?",
+        "how much data does fine-tuning need",
+        "Why do models forget?",
+        "什么是LoRA？",
+        "什么时候应该用RAG而不是微调？",
+        "一个7B模型用QLoRA微调需要多少显存？",
+        "LoRAとは何ですか？",
+        "LoRA คืออะไร",
+        "Was ist LoRA?",
+        "Qu'est-ce que LoRA ?",
+        "¿Qué es LoRA?",
+    ],
 )
 def test_questions_about_the_subject_are_known(text):
     assert dialogue.route(text, 0.9) is Route.QUESTION
@@ -53,6 +68,11 @@ def test_questions_about_the_subject_are_known(text):
         "is fine tuning worth it for us?",
         "We have 12 million rows of transactions with a fraud label.",
         "Wake word on a microcontroller with 128 kB of RAM, 40,000 recordings.",
+        "4000张标注的胸部X光片应该怎么训练？",
+        "没有什么标注数据，可以微调吗？",
+        "我们应该用什么模型？",
+        "画像は何もありません。どうすればいいですか？",
+        "¿Cuántas imágenes necesito para esto?",
     ],
 )
 def test_situations_are_judged(text):
@@ -85,3 +105,23 @@ def test_a_bare_figure_says_something_only_once_something_was_said(figure):
 
 def test_half_a_letter_is_replaced():
     assert dialogue.check("We sort mails \ud83d and letters \ud83d\ude00") == "We sort mails � and letters 😀"
+
+
+@pytest.mark.parametrize("answer", ["CSV", "PDFs", "HTML", "csv", "jpgs"])
+def test_an_answer_needs_no_vowel(answer):
+    assert dialogue.check(answer, follow_up=True, asked=True) == answer
+
+
+def test_an_answer_needs_letters_or_a_figure():
+    with pytest.raises(InputError, match="no words"):
+        dialogue.check("🙂", follow_up=True, asked=True)
+
+
+@pytest.mark.parametrize("text", ["Great.", "ok", "Perfect", "so so", "super"])
+def test_praise_answers_an_open_question(text):
+    assert dialogue.courteous(text) and not dialogue.courteous(text, asked=True)
+
+
+@pytest.mark.parametrize("text", ["Hello", "ok, thanks!", "I see, that helps", "vielen Dank", "great, bye", "谢谢"])
+def test_thanks_answer_no_question(text):
+    assert dialogue.courteous(text, asked=True)

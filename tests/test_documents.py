@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from tunewise import Advisor, Settings, corpus, loaders, render
 from tunewise.documents import DocumentStore, with_documents
 from tunewise.errors import InputError, StoreError, UserError, WorkError
 from tunewise.loaders import UnreadableError
+from tunewise.orders import Orders
 from tunewise.reading import LARGEST, Candidate, Reader, candidates, contents
 from tunewise.retrieval import Index
 from tunewise.schema import Answer, Evidence, Timings
@@ -76,6 +78,7 @@ def word(document=None):
 HTML = b"""<html><head><title>Lab notes</title><script>evil()</script></head><body><h2>Whisper</h2>
 <p>Our run on Faroese reached <b>11.2</b> percent<!-- a comment for machines --> word error rate.</p>
 <p style="display: none">Unseen by any reader of this page.</p><p hidden>Unseen by any reader.</p>
+<div hidden><p style="color: red">Unseen</p></div><div style="display:none"><i style="color: red">Unseen</i></div>
 <div>Loose text<br>on two lines.</div></body></html>"""
 MARKDOWN = b"""---
 title: Costs of labels
@@ -108,6 +111,12 @@ def handbook(tmp_path):
 @pytest.fixture
 def documents(tmp_path):
     return DocumentStore(tmp_path / "documents")
+
+
+@pytest.fixture
+def unjudged(monkeypatch):
+    """In place of an embedder: no sentence is taken for an order."""
+    monkeypatch.setattr(Orders, "scores", lambda self, pieces, embedder: np.full(len(pieces), -99.0))
 
 
 def index(documents, embedder, root, done=None):
@@ -163,6 +172,53 @@ def test_what_a_reader_does_not_see_is_not_read(data, suffix, there):
 
 def test_signs_that_cannot_be_seen_are_taken_out():
     assert loaders.clean("in\u200bvisible \x1b[31mred\u202e \U000e0041 eﬃcient") == "invisible [31mred efficient"
+    assert loaders.clean("ig\u200cno\u200dre") == "ignore"
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("ما چهار هزار عکس کاشی داریم و می\u200cخواهیم", "ما چهار هزار عکس کاشی داریم و می\u200cخواهیم"),
+        ("เรา\u200bมี\u200bภาพ\u200bสี่\u200bพัน\u200bภาพ", "เรามีภาพสี่พันภาพ"),
+        ("soft hy\u00adphen\u00adation and zero\u200bwidth", "soft hyphenation and zerowidth"),
+    ],
+)
+def test_joiners_and_soft_hyphens_are_no_sign_of_another_encoding(text, read):
+    loaded = loaders.load(text.encode(), ".txt")
+    assert loaded.passages[0].text == read and not loaded.note
+
+
+def test_a_short_statement_is_kept_and_stands_under_its_heading():
+    assert loaders.load("患者数据不得离开医院。".encode(), ".txt").passages[0].text == "患者数据不得离开医院。"
+    read = loaders.load(
+        b"# Empty\n\n# Retention\n\n90 days.\n\n# Budget\n\n5,000 EUR\n\n# Staff\n\nTwelve people.", ".md"
+    )
+    assert [(passage.place, passage.text) for passage in read.passages] == [
+        ("section “Retention”", "Retention 90 days."),
+        ("section “Budget”", "Budget 5,000 EUR"),
+        ("section “Staff”", "Twelve people."),
+    ]
+
+
+def test_cells_that_read_alike_stay_apart_and_hidden_text_in_them_is_not_read():
+    import docx
+
+    made = docx.Document()
+    table = made.add_table(3, 4)
+    rows = (
+        ("ward", "errors before", "errors after", "cases"),
+        ("Dermatology", "5", "5", "700"),
+        ("Total", "", "", "9"),
+    )
+    for row, texts in zip(table.rows, rows, strict=True):
+        for cell, text in zip(row.cells, texts, strict=True):
+            cell.text = text
+    table.cell(1, 0).paragraphs[0].add_run("Unseen").font.hidden = True
+    table.cell(2, 0).merge(table.cell(2, 2)).text = "All wards"
+    saved = io.BytesIO()
+    made.save(saved)
+    text = " ".join(passage.text for passage in loaders.load(saved.getvalue(), ".docx").passages)
+    assert text == "ward | errors before | errors after | cases Dermatology | 5 | 5 | 700 All wards | 9"
 
 
 def test_passages_are_whole_sentences():
@@ -238,6 +294,35 @@ def test_a_file_that_cannot_be_read_says_why(data, suffix, reason):
 )
 def test_a_text_file_in_an_older_encoding_is_read_as_it_was_written(text, encoding):
     assert loaders.load(text.encode(encoding), ".txt").passages[0].text == text
+
+
+@pytest.mark.parametrize(
+    ("encoding", "texts"),
+    [
+        ("cp1252", ("The budget is £5,000 a year.", "It is 21 °C in the hall.", "± 5 % and 5 µm in § 12, © 2019")),
+        ("cp1252", ("Määrä on riittävä, äänet kerätään.", "Schrödinger, naïve, Ångström, São Paulo", "Œuvre à l’œil")),
+        ("cp1250", ("Mamy cztery tysiące zdjęć płytek", "Są tylko dwie.", "Négyezer fénykép, időnként fűtött.")),
+        ("iso8859_2", ("Mamy cztery tysiące zdjęć płytek", "Máme čtyři tisíce snímků dlaždic.")),
+        ("cp1254", ("Dört bin fotoğrafımız var, beş tür kusur için.",)),
+        ("cp1253", ("Έχουμε τέσσερις χιλιάδες φωτογραφίες.",)),
+        ("cp1255", ("יש לנו ארבעת אלפים תמונות.",)),
+        ("cp1256", ("لدينا أربعة آلاف صورة للبلاط.",)),
+        ("cp1251", ("Данные не покидают больницу.", "Модель YOLO на 4000 снимков (GPU A100).")),
+        ("koi8_r", ("Данные не покидают больницу.", "Модель YOLO на 4000 снимков (GPU A100).")),
+        ("cp866", ("Данные не покидают больницу.",)),
+        ("gb18030", ("数据保留期限：90天。", "训练YOLO模型需要4000张照片")),
+        ("big5", ("資料保留期限：90天。",)),
+        ("euc_jp", ("データの保存期間は90日です。",)),
+        ("shift_jis", ("データの保存期間は90日です。",)),
+        ("euc_kr", ("보관 기간은 90일입니다.",)),
+    ],
+)
+def test_a_short_text_tells_its_older_encoding_and_the_reader_is_told_it_was_guessed(encoding, texts):
+    for text in texts:
+        for data in (text.encode(encoding), b"Much plain English stands before it.\n" * 300 + text.encode(encoding)):
+            read = loaders.load(data, ".txt")
+            assert read.passages[-1].text.endswith(text)
+            assert read.note == f"its encoding was guessed ({encoding})"
 
 
 def test_a_pdf_that_only_its_owner_locked_is_read():
@@ -352,6 +437,13 @@ def test_a_link_that_was_put_in_place_of_a_file_is_not_followed(tmp_path):
     assert LARGEST < 200_000_000
 
 
+def test_a_link_inside_the_folder_goes_by_its_own_ending(tmp_path, documents, unjudged):
+    (tmp_path / "LICENSE").write_text("Everybody may copy this model.")
+    (tmp_path / "licence.txt").symlink_to("LICENSE")
+    done = documents.add([tmp_path], unjudged)
+    assert [item.name for item in done.added] == [f"{tmp_path.name}/licence.txt"] and not done.skipped
+
+
 def test_too_many_files_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("tunewise.reading.MOST_FILES", 3)
     for number in range(4):
@@ -442,6 +534,55 @@ def test_where_nothing_can_be_read_nothing_is_changed(handbook, documents, embed
     with pytest.raises(InputError, match=r"bad\.docx cannot be read: it is not a Word file"):
         documents.add([tmp_path / "bad.docx"], embedder)
     assert len(documents.documents()) == 5
+
+
+@pytest.mark.parametrize("left", ["nothing", "no folder", "no folder of a file", "an unreadable file"])
+def test_what_is_gone_is_forgotten_even_where_it_was_all(tmp_path, documents, unjudged, left):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "other.txt").write_text("The marmot registry keeps every adapter.")
+    (folder / "a.txt").write_text("The zebra cluster is reserved for training.")
+    documents.add([folder, tmp_path / "other.txt"], unjudged)
+    (folder / "a.txt").unlink()
+    if left == "an unreadable file":
+        (folder / "c.txt").touch()
+    if left.startswith("no folder"):
+        folder.rmdir()
+    done = documents.add([folder / "a.txt" if left == "no folder of a file" else folder], unjudged)
+    assert done.removed == ("folder/a.txt",) and len(done.skipped) == (left == "an unreadable file")
+    assert [item.name for item in documents.documents()] == ["other.txt"]
+    assert len(list((documents.folder / "passages").iterdir())) == 1
+
+
+def test_what_a_killed_process_left_goes_with_the_next_removal(tmp_path, documents, unjudged):
+    (tmp_path / "a.txt").write_text("The zebra cluster is reserved for training.")
+    documents.add([tmp_path / "a.txt"], unjudged)
+    left = [documents.folder / "passages" / ".b.txt-1-x.json.4242", documents.folder / ".documents.json.4242"]
+    for target in ("absent", "a.txt"):
+        for file in left:
+            file.write_text("text of a user")
+        if target == "absent":
+            with pytest.raises(UserError):
+                documents.remove(target)
+            assert len(documents.corpus_documents()) == 1
+        else:
+            documents.remove(target)
+            assert not list((documents.folder / "passages").iterdir())
+        assert not any(file.exists() for file in left)
+    with pytest.raises(UserError, match="No document was added"):
+        documents.remove("~nobody-of-this-name/x")
+
+
+def test_documents_that_are_removed_while_they_are_read_are_not_lost(tmp_path, documents, unjudged, monkeypatch):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(f"The zebra cluster is reserved for {name}.")
+    documents.add([tmp_path], unjudged)
+    old = documents.documents()
+    documents.remove(tmp_path / "a.txt")
+    lists = iter([old])
+    now = documents.documents
+    monkeypatch.setattr(documents, "documents", lambda: next(lists, None) or now())
+    assert [item.facts[0].document for item in documents.corpus_documents()] == [f"{tmp_path.name}/b.txt"]
 
 
 @pytest.mark.parametrize("name", ["absent", "empty", "picture.png"])

@@ -141,6 +141,19 @@ def test_the_report_says_what_the_records_say(run, some, tmp_path):
     assert pages[2].count("<svg") == 2 and "http" not in pages[2].replace("http://www.w3.org", "")
 
 
+def test_a_report_counts_no_record_of_another_set(run, some):
+    records = list(run.records.values())
+    strange = [record.model_copy(update={"scenario": "strange", "breaches": ["x"]}) for record in records]
+    card = runs.load_card(run.folder)
+    assert summary.summarise(card, records + strange, some, {}) == summary.summarise(card, records, some, {})
+
+
+def test_where_nothing_could_be_judged_the_first_error_is_told(run, some):
+    failed = [runs.Record(kind="judged", scenario=scenario.id, error="the server is down") for scenario in some]
+    with pytest.raises(UserError, match="server is down"):
+        summary.summarise(runs.load_card(run.folder), failed, some, {})
+
+
 def test_a_situation_cannot_write_html_into_the_report(run, some, tmp_path):
     found = summary.summarise(runs.load_card(run.folder), list(run.records.values()), some, {})
     case = summary.ErrorCase(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tunewise.errors import UserError
 from tunewise.evaluation import fitting
 from tunewise.evaluation.scenarios import Scenario
 
@@ -65,3 +66,36 @@ def test_of_equally_good_strengths_the_one_with_the_fewest_flips_is_taken():
     shaky[20:26] = -shaky[20:26]
     wrong = -sure
     assert fitting._chosen({1e-4: shaky, 3e-4: sure + 1e-3, 1e-3: wrong}, labels, every + copies, 20) == 3e-4
+
+
+def test_figures_without_a_case_are_left_out_and_no_copy_flips():
+    every = [scenario(str(place), "use_as_is") for place in range(6)]
+    scores = np.tile([0.0, 0.0, 3.0, 0.0], (6, 1))
+    assert "train_versus_fine_tune" not in fitting.figures(scores, every, 1.0)
+    assert all(np.isfinite(value) for value in fitting.figures(scores, every, 1.0).values())
+    assert fitting._flips(scores, every, 6) == 0.0
+
+
+def test_scenarios_that_no_head_can_be_fitted_on_are_refused_before_they_are_read():
+    every = [scenario(str(place), verdict) for place, verdict in enumerate(fitting.ORDER)]
+    with pytest.raises(UserError, match="fewer than 5 families"):
+        fitting.check_kinds(every)
+    with pytest.raises(UserError, match="needs_more_information"):
+        fitting.check_kinds(every[:3])
+    fitting.check_kinds([*every, scenario("more", "use_as_is")])
+
+
+def test_readings_are_kept_whole_or_not_at_all(tmp_path, monkeypatch):
+    cache, known = tmp_path / "runs" / "features.npz", {"a": np.ones(4, dtype=np.float32)}
+    fitting._keep(cache, "key", known)
+    assert fitting._known(cache, "other") == {}
+
+    def full(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="disk full"):
+        fitting._keep(cache, "key", known | {"b": np.ones(4, dtype=np.float32)})
+    assert list(fitting._known(cache, "key")) == ["a"]
+    cache.write_bytes(cache.read_bytes()[:200])
+    assert fitting._known(cache, "key") == {}

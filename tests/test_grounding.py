@@ -3,15 +3,9 @@ import pytest
 from tunewise import grounding
 
 
-def test_a_quotation_is_found_exactly_or_not_at_all():
-    text = "We have 4,000 labelled X-rays."
-    assert grounding.find_span("4,000 labelled", text) == (8, 22)
-    assert text[8:22] == "4,000 labelled"
-    assert grounding.find_span("4000 labelled", text) is None
-    assert grounding.find_span("", text) is None
-
-
-@pytest.mark.parametrize("text", ["4,000 images", "4000 images", "4k images", "4 thousand images", "4K images"])
+@pytest.mark.parametrize(
+    "text", ["4,000 images", "4000 images", "4k images", "4 thousand images", "4K images", "four thousand images"]
+)
 def test_numbers_are_the_same_however_written(text):
     assert 4000.0 in grounding.numbers(text)
 
@@ -24,6 +18,33 @@ def test_a_number_that_nothing_supports_is_a_breach():
 def test_a_number_is_not_excused_by_the_one_behind_it():
     assert grounding.violations("Only 25 of 400 labels are enough.", ["we have 400 labels"]) == ["number 25"]
     assert grounding.violations("Some 4 thousand, or 4-thousand, labels.", ["we have 4,000 labels"]) == []
+
+
+@pytest.mark.parametrize(
+    ("sentence", "support"),
+    [
+        ("With 4 million labels this works.", "We have 4 classes."),
+        ("With 4 labels this works.", "We have 4 thousand labels."),
+        ("Nine thousand labels are enough.", "we have 400 labels"),
+        ("A dozen labels are enough.", "we have 400 labels"),
+    ],
+)
+def test_a_scale_belongs_to_its_number_and_words_count_as_figures(sentence, support):
+    assert len(grounding.violations(sentence, [support])) == 1
+
+
+@pytest.mark.parametrize(
+    ("sentence", "support"),
+    [
+        ("Your 3 GPUs are enough.", "two, maybe three GPUs"),
+        ("Two hundred thousand labels are plenty.", "we have 200k labels"),
+        ("Two dozen labels are few.", "we have 24 labels"),
+        ("One or two of them may do.", "we have 400 labels"),
+        ("Thousands of labels are plenty.", "we have 4,000 labels"),
+    ],
+)
+def test_numbers_in_words_are_supported_by_what_means_the_same(sentence, support):
+    assert grounding.violations(sentence, [support]) == []
 
 
 def test_a_name_that_nothing_supports_is_a_breach():

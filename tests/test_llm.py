@@ -214,3 +214,19 @@ def test_one_who_stops_waiting_holds_nobody_up():
     assert failed == [True]
     with lock.hold(CancelToken()):
         pass
+
+
+def test_ctrl_c_while_waiting_holds_nobody_up():
+    class Interrupted(CancelToken):
+        @property
+        def is_set(self):
+            raise KeyboardInterrupt
+
+    lock = FairLock()
+    with lock.hold(CancelToken()):
+        with pytest.raises(KeyboardInterrupt), lock.hold(Interrupted()):
+            pass
+        assert lock.waiting == 0
+    with lock.hold(CancelToken()):
+        assert lock._held
+    assert not lock._held

@@ -116,6 +116,26 @@ def test_not_knowing_is_no_fact(reply):
 
 
 @pytest.mark.parametrize(
+    ("reply", "fact"),
+    [
+        ("Not sure, but the data may not leave the hospital.", "but the data may not leave the hospital"),
+        ("No idea but nothing may leave the hospital", "but nothing may leave the hospital"),
+        ("Hard to say, most of it is scanned paper in Arabic.", "most of it is scanned paper in Arabic"),
+        ("I don't know, the doctors label them while they work.", "the doctors label them while they work"),
+        ("Unknown to us so far, though the images are all chest X-rays", "though the images are all chest X-rays"),
+        ("I don't know how many there are. " + "The films are old. " * 5, ("The films are old. " * 5).strip(" .")),
+        ("I don't know how many there are.", ""),
+        ("Not sure, to be honest, sorry", ""),
+        ("No idea, we will have to check.", ""),
+    ],
+)
+def test_a_fact_beside_not_knowing_is_kept(reply, fact):
+    account = heard("We want to sort scans.").hear(reply, asking("labels"))
+    assert account.unknown == "labels"
+    assert account.passages[-1] == fact and fact in reply
+
+
+@pytest.mark.parametrize(
     "other", ["how was your weekend?", "a lovely sunny day in Lisbon today", "actually it was 300 photos"]
 )
 def test_not_everything_is_an_answer(other):
@@ -150,6 +170,10 @@ def test_figures_know_what_they_count(text, value, labelled):
         ("We have 12,000 unlabelled photos", "Actually it's 20,000 unlabelled photos.", "We have 20,000 unlabelled"),
         ("200 hours of audio", "Actually 30 minutes of audio.", "30 minutes of audio\n"),
         ("Our budget is $20,000 for it", "Actually the budget is 8,000 euros.", "budget is 8,000 euros for it"),
+        (XRAYS, "All we can use is one A100.", "X-rays and one A100."),
+        (XRAYS, "Our 900 annotated X-rays are from one clinic.", "We have 900 labelled chest X-rays"),
+        (XRAYS, "For the record, we own a server with 8 A100s.", "X-rays and 8 A100s."),
+        (XRAYS, "40,000 labelled X-rays in all.", "We have 40,000 labelled chest X-rays"),
     ],
 )
 def test_a_correction_finds_the_figure_it_is_about_and_brings_its_unit(first, correction, stands):
@@ -165,11 +189,76 @@ def test_a_correction_finds_the_figure_it_is_about_and_brings_its_unit(first, co
         (XRAYS, "Actually accuracy must be 0.95."),
         ("We have a budget of $20,000", "A GPU costs us $3 an hour."),
         ("we pay $500 a month", "$6,000 a year"),
+        (XRAYS, "We tested a ready model on 300 labelled X-rays."),
+        (XRAYS, "Our test set has 250 labelled X-rays."),
+        (XRAYS, "For the test set we have 250 labelled X-rays."),
+        (XRAYS, "Of these, 300 labelled X-rays show the disease."),
+        (XRAYS, "There are 30 labelled X-rays of the rare class."),
+        (XRAYS, "Two classes have under 50 labelled examples."),
+        (XRAYS, "The other hospital has 900 labelled X-rays."),
+        (XRAYS, "Each site has 500 labelled X-rays."),
+        (XRAYS, "A paper used 64 A100s for this."),
+        (XRAYS, "We have no A100s like the paper, which used 64 A100s. Do we need them?"),
+        (XRAYS, "Training took 9 hours on one A100."),
+        ("The model has a 12-class output.", "Another model has a 15-class output."),
     ],
 )
 def test_another_figure_leaves_the_older_one(first, message):
     account = heard(first, message)
     assert account.passages[0] == first and not account.contradictions
+
+
+@pytest.mark.parametrize(
+    ("first", "correction", "stands"),
+    [
+        (
+            "We have 400 labelled images and two A100s.",
+            "Actually it's 4,000 labelled images and one A100.",
+            "We have 4,000 labelled images and one A100.\n",
+        ),
+        (
+            "We have 400 labelled images and a budget of $500.",
+            "Sorry, I mixed up: 4,000 labelled images and a budget of $5,000.",
+            "We have 4,000 labelled images and a budget of $5,000.\n",
+        ),
+        (
+            XRAYS,
+            "8 A100s, not two A100s, and 400 labelled X-rays, not 4,000.",
+            "We have 400 labelled chest X-rays and 8 A100s.",
+        ),
+        (XRAYS, "We have 8 A100s and 400 labelled X-rays.", "We have 400 labelled chest X-rays and 8 A100s."),
+        (
+            XRAYS,
+            "I have 400 labelled X-rays, not 4,000, and one A100.",
+            "We have 400 labelled chest X-rays and one A100.",
+        ),
+    ],
+)
+def test_every_figure_of_a_correction_takes_its_place(first, correction, stands):
+    account = heard(first, correction)
+    assert account.text.startswith(stands)
+    assert len(account.contradictions) == len(account.swaps) == 2
+
+
+def test_a_correction_leaves_the_figures_that_it_only_mentions():
+    account = heard("A bot got 97 of 100 right.", "The 97 came from a wrong sheet. In truth it got 31 of 100 right.")
+    assert account.passages[0] == "A bot got 31 of 100 right."
+    account = heard(XRAYS, "Actually it's 400 labelled X-rays. A paper used 64 A100s.")
+    assert "400 labelled chest X-rays and two A100s" in account.text
+
+
+@pytest.mark.parametrize(
+    ("first", "correction", "before", "after"),
+    [
+        ("The model has a 12-class output.", "Sorry, a 15-class output.", "12-class output", "15-class output"),
+        ("我们有2块A100。", "更正：8块A100，不是2块。", "2块A100", "8块A100"),
+    ],
+)
+def test_figures_are_quoted_verbatim_and_count_as_labels_only_where_they_are(first, correction, before, after):
+    account = heard(first, correction)
+    (told,) = account.contradictions
+    assert (told.before, told.after, told.factor) == (before, after, "")
+    assert [swap.factor for swap in account.swaps] == [""]
 
 
 @pytest.mark.parametrize(
@@ -222,3 +311,16 @@ def test_words_that_are_part_of_other_words_are_not_cut():
 def test_a_long_message_without_spaces_is_no_bare_answer():
     message = "我们有一千张标注好的肺部图片，还有很多没有标注的"
     assert Account().hear(XRAYS).hear(message, asking("base")).passages[-1] == message
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["那如果我们有10万张标注图片呢？", "假设我们有100000张标注图片。", "要是没有标注呢？", "仮に10万枚あったら？"],
+)
+def test_a_what_if_is_known_in_scripts_without_spaces(question):
+    assert heard(XRAYS, question).hypothetical
+
+
+@pytest.mark.parametrize("reply", ["我不知道", "不知道呢", "还不清楚。", "わかりません", "分からないです"])
+def test_not_knowing_is_known_in_scripts_without_spaces(reply):
+    assert Account().hear("我们想给图片分类。").hear(reply, asking("labels")).unknown == "labels"

@@ -77,6 +77,8 @@ def test_one_fact_is_named_before_two_and_two_only_where_neither_alone_would_do(
             assert decision.verdict_of(made.probabilities(altered)) is change.verdict is not now
             if change.also:
                 pairs += 1
+                others = [part.factor for other in changes if other is not change for part in other.changes]
+                assert not set(altered) & set(others), "a factor is named twice"
                 assert change.words == f"{change.meaning} and {change.also.meaning}"
                 for part in change.changes:
                     alone = made.probabilities({part.factor: part.level})

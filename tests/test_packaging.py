@@ -89,3 +89,8 @@ def test_every_extra_is_bounded():
     ]
     loose = [item for item in listed if ">=" not in item and not item.startswith(("tunewise[", "types-"))]
     assert not loose
+
+
+def test_the_image_reads_documents_as_its_page_offers():
+    steps = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert '/pip install --no-cache-dir ".[documents]"' in steps

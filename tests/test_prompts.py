@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from tests.conftest import ROOT
@@ -91,3 +93,25 @@ def test_a_number_too_large_for_a_template_is_a_sentence():
     )
     with pytest.raises(CorpusError, match="cannot be rendered"):
         prompt.render(situation="s")
+
+
+def test_the_head_fits_the_shipped_prompts(library):
+    assert library.digest == json.loads((ROOT / "src/tunewise/head.json").read_text())["prompts"]
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "._sheet.md", "sheet.md~", ".sheet.md.swp", "notes.txt"])
+def test_a_stray_file_leaves_the_hash_as_it_is(tmp_path, name):
+    (tmp_path / "sheet.md").write_text("one")
+    first = PromptLibrary(tmp_path).digest
+    (tmp_path / name).write_text("two")
+    assert PromptLibrary(tmp_path).digest == first
+
+
+@pytest.mark.parametrize("text", ['fine_tune = "x"', "topics = 3"])
+def test_reasons_that_are_no_table_are_named(tmp_path, text):
+    (tmp_path / "reasons").mkdir()
+    (tmp_path / "reasons/because.toml").write_text(text)
+    (tmp_path / "factors.toml").write_text("factor = []")
+    library = PromptLibrary(tmp_path)
+    with pytest.raises(CorpusError, match=f"'{text.split()[0]}' is not a table"):
+        assert library.because and library.foreign_topics("image")

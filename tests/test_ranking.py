@@ -1,7 +1,12 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
+from tunewise import corpus
 from tunewise.ranking import Found, Layout, Weights, evidence, query_terms, scores, terms, woven
+from tunewise.retrieval import LETTERS, lexical_text
 from tunewise.schema import Fact, Source
 from tunewise.spelling import Speller
 
@@ -22,6 +27,19 @@ def test_hyphenated_words_are_found_however_they_are_written():
 
 def test_stop_words_are_left_out():
     assert terms("What is the LoRA of it") == ["lora"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Würzburg: naïve_Bayes, 4.5-fold", ["würzburg", "naïv", "bay", "4.5fold", "4.5", "fold"]),
+        ("Данные больницы", ["данные", "больницы"]),
+        ("数据保留90天", ["数据", "据保", "保留", "90", "天"]),
+        ("— ! 😀", []),
+    ],
+)
+def test_words_of_every_script_count(text, words):
+    assert terms(text) == words
 
 
 def test_a_fact_is_lifted_by_the_best_of_its_section():
@@ -59,6 +77,28 @@ def speller(embedder):
     return Speller(
         {"pre": 9, "chat": 9, "training": 40, "adapter": 12, "adapters": 9, "whisper": 5, "model": 90}, embedder.words()
     )
+
+
+@pytest.fixture(scope="module")
+def shipped(embedder):
+    folder = corpus.load(ROOT / "knowledge")
+    read = " ".join(lexical_text(fact, folder.questions.get(fact.id, ())) for fact in folder.facts)
+    return Speller(Counter(LETTERS.findall(read.lower())), embedder.words())
+
+
+@pytest.mark.parametrize(
+    "word",
+    "pytorch postgres tensorrt wandb coreference deduplication negation nodules phonemes tactile spearman jsonl parity "
+    "plasmid coronary phishing parsers sampler interjection".split(),
+)
+def test_words_of_a_field_are_no_errors(shipped, word):
+    assert shipped.correct(f"use {word} for it") == f"use {word} for it"
+
+
+def test_errors_are_mended_from_the_shipped_words(shipped):
+    written = "is a cheeper clasifier good for our custmers and with lablled exampels or a modell of clasificaton"
+    meant = "is a cheaper classifier good for our customers and with labelled examples or a model of classification"
+    assert shipped.correct(written) == meant
 
 
 @pytest.mark.parametrize(

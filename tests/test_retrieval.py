@@ -2,12 +2,14 @@ import shutil
 import statistics
 import time
 
+import numpy as np
 import pytest
 
 from tests.conftest import ROOT
 from tunewise import corpus
+from tunewise.embedding import WIDTH, Embedder
 from tunewise.errors import StoreError
-from tunewise.retrieval import Filter, Index
+from tunewise.retrieval import Filter, Index, forget_others
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +95,44 @@ def test_a_damaged_index_is_built_anew(tmp_path, knowledge, embedder, name):
         file.write_bytes(b"damaged")
     again = Index.open(copy, knowledge, embedder)
     assert [hit.fact.id for hit in again.search("What does LoRA change?", 3)] == wanted
+
+
+class Flat(Embedder):
+    """To whom all texts are the same."""
+
+    def __init__(self):
+        pass
+
+    def encode(self, texts):
+        return np.full((len(texts), WIDTH), WIDTH**-0.5, dtype=np.float32)
+
+    def words(self):
+        return ["word"]
+
+
+def written(folder, *texts):
+    folder.mkdir(exist_ok=True)
+    facts = "".join(f"- **F{place}** {text}\n  Source: X 2024 | recalled\n" for place, text in enumerate(texts))
+    (folder / "t.md").write_text(f"---\ntitle: '—'\ntopic: t\nkind: topic\nchecked: 2026-11-23\n---\n\n{facts}")
+    return corpus.load(folder)
+
+
+def test_a_folder_in_any_script_is_searched(tmp_path):
+    facts = written(tmp_path / "facts", "患者数据不得离开医院。", "数据保留九十天。", "Данные не покидают больницу.")
+    index = Index.open(tmp_path / "index", facts, Flat())
+    for query, wanted in (("保留多久", "F1"), ("医院", "F0"), ("больницу", "F2")):
+        assert [hit.fact.id for hit in index.search(query, 3) if hit.lexical_rank == 1] == [wanted]
+    assert Index.open(tmp_path / "index", written(tmp_path / "signs", "😀", "— !"), Flat()).search("😀", 1)
+
+
+def test_what_a_killed_build_left_is_deleted(tmp_path):
+    left = tmp_path / "index" / ".building-4242-1"
+    left.mkdir(parents=True)
+    index = Index.open(tmp_path / "index", written(tmp_path / "facts", "A fact."), Flat())
+    assert not left.exists()
+    left.mkdir()
+    forget_others(index)
+    assert not left.exists() and index.search("fact", 1)
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, knowledge, embedder):

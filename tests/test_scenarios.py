@@ -86,3 +86,10 @@ def test_a_bad_line_is_named(tmp_path, line):
     file.write_text(f"\n{line}\n")
     with pytest.raises(UserError, match=r"Line 2 of .*bad\.jsonl"):
         labelled.read([file])
+
+
+def test_a_situation_may_hold_any_sign_that_json_allows(tmp_path):
+    file = tmp_path / "pasted.jsonl"
+    told = labelled.Scenario(id="x", situation="one\u2028two\u0085three", verdict="fine_tune", family="x")
+    file.write_text(told.model_dump_json() + "\n", encoding="utf-8")
+    assert labelled.read([file]) == [told]

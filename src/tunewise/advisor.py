@@ -386,7 +386,10 @@ class Advisor(Parts):
         for factor, query, vector in zip(chosen, queries, vectors, strict=False):
             mixed = vector + vectors[-1]
             mixed /= np.linalg.norm(mixed)
-            hits = self.index.search_vector(query, mixed, len(chosen) + 1, only=only)
+            # A folder of one's own may have no fact of these kinds and topics.
+            hits = self.index.search_vector(query, mixed, len(chosen) + 1, only=only) or self.index.search_vector(
+                query, mixed, len(chosen) + 1
+            )
             free = [hit.fact for hit in hits if hit.fact.id not in taken] or [hits[0].fact]
             # A short fact is read sooner and reasoned about better.
             fact = next((fact for fact in free[:3] if len(fact.text.split()) <= SHORT_FACT), free[0])

@@ -12,7 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -430,12 +430,9 @@ def _write(out: Path, lines: Sequence[dict[str, Any]]) -> None:
     partial = out.with_name(f".{out.name}.new")
     columns = list(dict.fromkeys(name for line in lines for name in line))
     if out.suffix == ".parquet":
-        from pyarrow import Table as Arrow
-        from pyarrow import parquet
+        from pyarrow import parquet, table
 
-        parquet.write_table(
-            Arrow.from_pydict({name: _alike([line.get(name) for line in lines]) for name in columns}), partial
-        )
+        parquet.write_table(table({name: _alike([line.get(name) for line in lines]) for name in columns}), partial)
     else:
         with partial.open("w", encoding="utf-8", newline="") as stream:
             if out.suffix == ".jsonl":
@@ -450,11 +447,16 @@ def _write(out: Path, lines: Sequence[dict[str, Any]]) -> None:
 
 
 def _alike(values: Sequence[Any]) -> Sequence[Any]:
-    """A column for Parquet, which holds values of one kind: of several kinds, their texts."""
+    """A column for Parquet; texts where its values are of several kinds, or what writing shows to be of none: {}."""
+    from pyarrow import ArrowException, BufferOutputStream, parquet, table
+
     kinds = {type(value) for value in values if value is not None}
     if len(kinds) < 2 or kinds <= {int, float}:
-        return values
-    return [None if value is None else str(value) for value in values]
+        with suppress(ArrowException, ValueError, OverflowError):
+            parquet.write_table(table({"column": values}), BufferOutputStream())
+            return values
+    text = json.JSONEncoder(ensure_ascii=False, default=str).encode if kinds & {dict, list} else str
+    return [None if value is None else text(value) for value in values]
 
 
 def _append(stream: Any, line: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from tunewise import cli_batch, cli_estimate, cli_index
 from tunewise.errors import InputError, TunewiseError, UserError, WorkError, with_extra
@@ -22,8 +23,41 @@ if TYPE_CHECKING:
     from tunewise.settings import Settings
 
 INTERRUPTED = 130
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except TunewiseError as error:
+        sys.stderr.write(f"tunewise: {error}\n")
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("tunewise: stopped.\n")
+        raise SystemExit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # Whoever read has enough; what is left goes nowhere, or Python would complain when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except SystemExit as left:
+        # Rich calls that a failure.
+        raise SystemExit(0 if isinstance(left.__context__, BrokenPipeError) else left.code) from None
+
+
+class Commands(TyperGroup):
+    """The commands; their errors become words before Typer makes exit codes of its own of them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named."""
+        with _errors():
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+
+
 app = typer.Typer(
     name="tunewise",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -57,23 +91,7 @@ def common(
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    with _errors():
-        app()
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    try:
-        yield
-    except TunewiseError as error:
-        sys.stderr.write(f"tunewise: {error}\n")
-        raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        sys.stderr.write("tunewise: stopped.\n")
-        raise SystemExit(INTERRUPTED) from None
-    except BrokenPipeError:
-        sys.stderr.close()
-        raise SystemExit(0) from None
+    app()
 
 
 def _settings(model: str | None = None) -> "Settings":
@@ -175,30 +193,12 @@ def chat(
 ) -> None:
     """Talk about a situation; later messages add to it. /new starts over, /quit or Ctrl-D leaves."""
     from rich.console import Console
-    from rich.prompt import Prompt
 
-    from tunewise.terminal import AnswerView
+    from tunewise.terminal import converse
 
-    console = Console()
     with _advisor(model) as advisor:
         advisor.load()
-        conversation = advisor.conversation()
-        console.print("Describe your situation, or ask about training and fine-tuning. /new, /quit", style="dim")
-        while True:
-            try:
-                message = Prompt.ask("[bold]you[/bold]", console=console)
-            except EOFError:
-                console.print()
-                return
-            if message.strip() in ("/quit", "/exit"):
-                return
-            if message.strip() == "/new":
-                conversation = advisor.conversation()
-                continue
-            try:
-                AnswerView(console).show(conversation.stream(message))
-            except InputError as error:
-                console.print(str(error), style="yellow", markup=False)
+        converse(Console(), advisor.conversation)
 
 
 @app.command()

@@ -1,21 +1,25 @@
 """A conversation: what was said is remembered, and an answer says what the newest message changed."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from tunewise import dialogue
+from tunewise.decision import stated
 from tunewise.errors import InputError
 from tunewise.estimation import calculator
-from tunewise.memory import Account, changes, cued, implied, opposed, touched
+from tunewise.memory import CORRECTION, MORE, Account, Intent, Swap, contradiction
 from tunewise.prompts import FactorSpec
 from tunewise.schema import (
     Advice,
     Answer,
+    Contradiction,
     DoneEvent,
     Event,
     Factor,
     FactorEvent,
     Judgement,
+    LevelChange,
     Question,
     VerdictEvent,
 )
@@ -25,6 +29,10 @@ from tunewise.turns import CancelToken
 WHAT_IF = "Taken as a what-if: what you said before still holds."
 LEAST = 0.5
 """Probability from which the level of a message by itself is set against what was said before."""
+COUNTED = ("labels", "raw", "compute")
+"""Factors of which there can be more: another figure adds to the first."""
+LABEL_STEPS = ((1, "none"), (100, "dozens"), (1000, "hundreds"), (100_001, "thousands"), (float("inf"), "huge"))
+"""Numbers of labels below which each level holds."""
 Result = TypeVar("Result", bound=Judgement)
 
 
@@ -97,7 +105,7 @@ class Conversation:
 
     def stream(self, message: str, *, cancel: CancelToken | None = None) -> Iterator[Event]:
         """`send`, handing out each result as it stands."""
-        text = dialogue.check(message, follow_up=bool(self._account.said))
+        text = dialogue.check(message, follow_up=bool(self._account.said), asked=self.asked is not None)
         self._advisor.load()
         if not self._tells(text):
             yield from self._reply(text, cancel)
@@ -124,7 +132,7 @@ class Conversation:
         Raises:
             InputError: The message is empty, binary or over-long.
         """
-        text = dialogue.check(message, follow_up=bool(self._account.said))
+        text = dialogue.check(message, follow_up=bool(self._account.said), asked=self.asked is not None)
         self._advisor.load()
         if not self._tells(text):
             return None
@@ -163,7 +171,7 @@ class Conversation:
 
     def _tells(self, text: str) -> bool:
         """Whether a message says something of the situation."""
-        if calculator.calculate(text) is not None or dialogue.COURTESY.match(text):
+        if calculator.calculate(text) is not None or self._courteous(text):
             return False
         asks = text.endswith(("?", "？", "؟")) or (dialogue.QUESTION.match(text) and not dialogue.OWN.search(text))
         if self.asked is not None and not asks:
@@ -178,13 +186,14 @@ class Conversation:
             return True
         return route is dialogue.Route.ADVICE
 
+    def _courteous(self, text: str) -> bool:
+        return dialogue.courteous(text, asked=self.asked is not None)
+
     def _reply(self, text: str, cancel: CancelToken | None) -> Iterator[Event]:
-        if dialogue.COURTESY.match(text):
-            yield DoneEvent(
-                result=Answer(
-                    question=text, text=dialogue.WELCOME, evidence=(), on_topic=False, timings=Clock().timings()
-                )
-            )
+        if self._courteous(text):
+            reply = dialogue.WELCOME if self._account.said else dialogue.GREETING
+            answer = Answer(question=text, text=reply, evidence=(), on_topic=False, timings=Clock().timings())
+            yield DoneEvent(result=answer)
             return
         yield from self._advisor.stream_answer(text, cancel=cancel)
 
@@ -196,19 +205,17 @@ class Conversation:
     def _heard(self, text: str, before: Judgement | None) -> tuple[Account, dict[str, str]]:
         """The account with a message, and the levels that the person set and has not contradicted since."""
         account = self._account.hear(text, self.asked)
-        if account.unknown:
-            return account, self._corrections | self._silent(account.unknown)
-        specs = self._advisor.specs
+        specs, silent = self._advisor.specs, self._silent(account.unknown)
         if before is None or account.replies:
-            return account, self._corrections
+            return account, self._corrections | silent
         swaps = account.swaps[len(self._account.swaps) :]
         if not touched(before, account, specs) or not dialogue.has_words(account.passages[-1]):
-            return account, self._corrections | implied(before, swaps, (), specs)
+            return account, self._corrections | implied(before, swaps, (), specs) | silent
         alone = self._advisor.judge(account.passages[-1])
         outdated = opposed(before, alone, account, specs, LEAST)
         spoken = {factor.name for factor in alone.factors if factor.known and factor.quote}
         kept = {name: level for name, level in self._corrections.items() if name not in spoken}
-        return account.without(outdated), kept | implied(before, swaps, outdated, specs)
+        return account.without(outdated), kept | implied(before, swaps, outdated, specs) | silent
 
     def _answered(self, account: Account) -> set[str]:
         """Factors that need not be asked about again after a message."""
@@ -227,6 +234,112 @@ class Conversation:
     def _silent(self, name: str) -> dict[str, str]:
         """The level that stands for "not stated", of a factor that has one."""
         return {spec.name: spec.silent.name for spec in self._advisor.specs if spec.name == name and spec.silent}
+
+
+def changes(before: Judgement, after: Judgement) -> tuple[LevelChange, ...]:
+    """Factors of which another level holds than before; those that the newest words speak of come first."""
+    older = {factor.name: factor for factor in before.factors}
+    found = [
+        LevelChange(
+            factor=factor.name,
+            before=older[factor.name].level,
+            after=factor.level,
+            meaning_before=older[factor.name].meaning,
+            meaning_after=factor.meaning,
+        )
+        for factor in sorted(after.factors, key=lambda factor: factor.quote in (None, older[factor.name].quote))
+        if factor.level != older[factor.name].level
+    ]
+    return tuple(found)
+
+
+def implied(
+    before: Judgement, swaps: Sequence[Swap], outdated: Sequence[Contradiction], specs: Sequence[FactorSpec]
+) -> dict[str, str]:
+    """Levels that follow from what the last message corrects, whatever the model reads.
+
+    A corrected count of labels has its level by definition, and who takes back the one of two levels
+    holds the other.
+
+    Args:
+        before: Of the account without the message.
+        swaps: Figures that the message replaces.
+        outdated: From `opposed`.
+        specs: Definitions of the factors.
+    """
+    older = {factor.name: factor.level for factor in before.factors}
+    levels = {
+        swap.factor: _step(swap.after)
+        for swap in swaps
+        if swap.factor == "labels" and _step(swap.before) == older["labels"]
+    }
+    taken = {contradiction.factor for contradiction in outdated}
+    for spec in specs:
+        names = [level.name for level in spec.levels if level != spec.silent]
+        if spec.name in taken and len(names) == 2 and older[spec.name] in names:
+            levels[spec.name] = names[1 - names.index(older[spec.name])]
+    return levels
+
+
+def cued(message: str, specs: Sequence[FactorSpec]) -> dict[str, int]:
+    """How many words of a message hint at each factor."""
+    words = re.findall(r"[^\W_][\w-]*", message.lower())
+    return {spec.name: sum(word.startswith(cue.lower()) for cue in spec.cues for word in words) for spec in specs}
+
+
+def touched(before: Judgement, account: Account, specs: Sequence[FactorSpec]) -> tuple[str, ...]:
+    """Factors that older words settle and that the last message seems to speak of, the likeliest first."""
+    cues = cued(account.said[-1], specs)
+    found = [factor.name for factor in before.factors if (factor.corrected or _settled(factor)) and cues[factor.name]]
+    return tuple(sorted(found, key=lambda name: -cues[name]))
+
+
+def opposed(
+    before: Judgement, alone: Judgement, account: Account, specs: Sequence[FactorSpec], least: float
+) -> tuple[Contradiction, ...]:
+    """Where the last message says otherwise than older words, by the levels that the model reads.
+
+    Where the model finds no other level in the message, but the person says that something was wrong or asks
+    how it would be, the words about the factor that the message speaks of most are taken as outdated.
+
+    Args:
+        before: Of the account without the message.
+        alone: Of the message by itself.
+        account: With the message.
+        specs: Definitions of the factors.
+        least: Probability from which a level of the message by itself is believed.
+    """
+    message, titles = account.said[-1], {spec.name: spec.title for spec in specs}
+    newer = {factor.name: factor for factor in alone.factors}
+    more = MORE.search(message) and not CORRECTION.search(message)
+    certain, likely = [], {}
+    for older in before.factors:
+        new, words = newer[older.name], older.quote
+        other = _settled(older) and new.level != older.level
+        if not other or words is None or not _stands(account, words) or (more and older.name in COUNTED):
+            continue
+        said = new.quote if new.quote and new.quote in message else message
+        found = contradiction(older.name, titles[older.name], words, said)
+        if new.known and new.quote and new.probability >= least:
+            certain.append(found)
+        else:
+            likely[older.name] = found
+    if certain or account.contradictions or account.intent is Intent.ADDITION:
+        return tuple(certain)
+    return tuple(likely[name] for name in touched(before, account, specs) if name in likely)[:1]
+
+
+def _settled(factor: Factor) -> bool:
+    return factor.name != "task" and factor.quote is not None and stated(factor)
+
+
+def _stands(account: Account, words: str) -> bool:
+    return any(words in passage for passage in account.passages[:-1])
+
+
+def _step(labels: float) -> str:
+    """The level of a number of labels, as prompts/factors.toml defines them."""
+    return next(level for limit, level in LABEL_STEPS if labels < limit)
 
 
 def _notes(account: Account) -> tuple[str, ...]:

@@ -95,9 +95,7 @@ def load(folder: Path) -> Corpus:
         raise CorpusError(f"There is no knowledge folder at {folder}.", "Set TUNEWISE_KNOWLEDGE to one.")
     # A link may not draw a file from elsewhere on this machine into the answers.
     home = folder.resolve()
-    files = sorted(
-        path for path in folder.rglob("*.md") if path.name != "README.md" and path.resolve().is_relative_to(home)
-    )
+    files = sorted(path for path in folder.rglob("*.md") if path.name != "README.md" and _inside(path, home))
     documents = tuple(_read(path, folder) for path in files)
     seen: dict[str, str] = {}
     for document in documents:
@@ -110,18 +108,45 @@ def load(folder: Path) -> Corpus:
     return Corpus(documents, _questions(folder / QUESTIONS, seen))
 
 
+def _inside(path: Path, home: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(home)
+    # Before Python 3.13, a link to itself.
+    except (OSError, RuntimeError):
+        raise CorpusError(f"{path.name} cannot be read: it is a link that leads nowhere.") from None
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, in one line; libraries write several."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return ": ".join([*map(str, first["loc"]), first["msg"]])
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
+        # Marks count from 0, behind the line that opens the front matter.
+        return f"line {error.problem_mark.line + 2}: {error.problem}"
+    return str(error).partition("\n")[0]
+
+
 def _questions(file: Path, known: Collection[str]) -> dict[str, tuple[str, ...]]:
     """What is asked of facts; those of an id that is not `known` are an error."""
     if not file.is_file():
         return {}
     try:
-        lines = [Asked.model_validate_json(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
+        text = file.read_text("utf-8")
+        lines = [_asked(line, place) for place, line in enumerate(text.splitlines(), start=1) if line.strip()]
     except (OSError, ValueError) as error:
-        raise CorpusError(f"{file.name} cannot be read: {error}.") from error
+        raise CorpusError(f"{file.name} cannot be read: {_reason(error)}.") from error
     strangers = [line.id for line in lines if line.id not in known]
     if strangers:
         raise CorpusError(f"{file.name} has questions of a fact that does not exist: {strangers[0]}.")
     return {line.id: line.questions for line in lines}
+
+
+def _asked(line: str, place: int) -> Asked:
+    try:
+        return Asked.model_validate_json(line)
+    except ValidationError as error:
+        raise ValueError(f"line {place}: {_reason(error)}") from error
 
 
 def _read(path: Path, folder: Path) -> Document:
@@ -130,7 +155,7 @@ def _read(path: Path, folder: Path) -> Document:
         data = path.read_bytes()
         header, body = _split(data.decode("utf-8-sig"))
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise CorpusError(f"{name} cannot be read: {error}.") from error
+        raise CorpusError(f"{name} cannot be read: {_reason(error)}.") from error
     missing = [key for key in REQUIRED if not header.get(key)]
     if missing:
         raise CorpusError(f"The front matter of {name} lacks {', '.join(missing)}.")
@@ -148,7 +173,7 @@ def _split(text: str) -> tuple[dict[str, str], str]:
     # A nest of aliases can stand for more text than any memory holds: nothing nested is looked into.
     if any(isinstance(part, dict | list | tuple | set) for pair in header.items() for part in pair):
         raise ValueError("its front matter is nested")
-    return {str(key): str(value) for key, value in header.items()}, parts[2]
+    return {str(key): str(value) for key, value in header.items() if value is not None}, parts[2]
 
 
 def _facts(body: str, name: str, header: dict[str, str]) -> Iterator[Fact]:
@@ -176,7 +201,7 @@ def _facts(body: str, name: str, header: dict[str, str]) -> Iterator[Fact]:
                 sources=sources,
             )
         except ValidationError as error:
-            raise CorpusError(f"The fact {item['id']} in {name} is malformed: {error}.") from error
+            raise CorpusError(f"The fact {item['id']} in {name} is malformed: {_reason(error)}.") from error
 
 
 def _sources(lines: list[str], start: int, name: str) -> Iterator[Source]:

@@ -25,7 +25,8 @@ REPEATED = 2
 EMBEDDING_WIDTH = 384
 """Length of a sentence embedding, the last of the features."""
 ASKING = re.compile(
-    r"^\W*(?:(?:what|how|why|which \w+ should)\b"
+    r"^\W*(?:(?:what|how|why)\b(?!\s+(?:we|i|it|they)\s+(?:have|has|had|want|need|do|does|is|works?)\b|[^?]*:)"
+    r"|which \w+ should\b"
     r"|(?:which|where|who|should|shall|must|can|could|may|do|does|did|is|are|would|will)\s+(?:i|we|you|it|they|one|there|this|that|these|those|the|our|my|your|any|an?)\b)",
     re.I,
 )
@@ -88,7 +89,7 @@ def notes(
 
 
 def tempered(probabilities: Sequence[float], factors: Sequence[Factor]) -> tuple[float, ...]:
-    """Probabilities drawn toward the sheet's evidence where the sheet is unanimous against the verdict.
+    """Probabilities drawn toward the verdicts that the levels of the sheet push to.
 
     Used where no read-out was fitted: the verdict's own words are mixed with the pushes of the sheet.
     """

@@ -15,20 +15,38 @@ LONGEST = 20_000
 NOT_TEXT = frozenset({"Cc", "Cs", "Co", "Cn"})
 """Unicode categories of control, surrogate, private and unassigned characters; those that only steer how text is laid
 out (Cf: joiners, direction marks) are part of many scripts."""
+ASKING = (
+    r"(?<!没)(?<!没有)什么|怎么(?!办|做)|为何|如何|多少|哪|区别"
+    r"|とは|何(?![千万百十も])|なに|なぜ|どう(?!す)|どの|どちら|いつ(?!も)|違い"
+)
+"""Words that ask where a question mark follows; "what shall I do" is left out, as it asks for a verdict."""
+TOLD = r"\d[\d,.]*\s*[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|想"
+"""A number of things ("4000张", but not "7B模型") or a wish: both tell of a situation."""
 QUESTION = re.compile(
     r"^(?:so |and |ok,? |hi,? |hello,? |please,? )*"
     r"(?:what(?:'s| is| are| does| do| did| was| were)?\b|how (?:does|do|much|many|long|is|are)\b|why\b|explain\b"
     r"|define\b|describe\b|tell me\b|when (?:does|do|is|was)\b|who\b|which\b|does\b|difference between\b"
     r"|is (?:it|there|lora|rag|continued)\b|do (?:adapters|loras?|llms|models)\b"
-    r"|can (?:lora|fine-tuning|rag|you explain)\b)",
+    r"|can (?:lora|fine-tuning|rag|you explain)\b"
+    r"|was (?:ist|sind|bedeutet|heißt|bringt|macht)\b|wie (?:viel\w*|funktionier\w+|lange|groß)\b|warum\b|wieso\b"
+    r"|wozu\b|wann (?:ist|sind|lohnt|braucht|nimmt)\b|worin\b|erkläre?\b"
+    r"|qu['’]est-ce\b|c['’]est quoi\b|que (?:signifie|veut dire)\b|comment (?:fonctionne|marche)\w*|pourquoi\b"
+    r"|combien\b|quelles? (?:est|sont)\b|expliquez?\b"
+    r"|¿?\s*(?:qué (?:es|son|significa|hace)|cómo funciona\w*|por qué|cuánt[oa]s?|cuándo (?:se|es|conviene)"
+    r"|cuál es la diferencia)\b|o que (?:é|são|significa)\b|como funciona\w*|che cos|cos['’]è|come funziona\w*)"
+    # In a script without spaces the asking word stands anywhere in the clause that a message begins with.
+    rf"|^(?!.*(?:{TOLD}))[^\n,;.!?，、；。！？]{{0,40}}(?:(?:{ASKING})[^\n。！]{{0,60}}[?？]|是什么|とは|คืออะไร|ทำงานอย่างไร)\s*$"
+    r"|^(?:什么是|为什么|อะไรคือ|ทำไม)[^\n。！]{0,60}$",
     re.I,
 )
 OWN = re.compile(
     r"\b(?:we|we're|we've|our|ours|us|i|i'm|i've|my|mine|me|team|company|boss|manager|client|customer|lab|hospital"
-    r"|wir|unser\w*|ich|mein\w*|nous|notre|nos|je|mon|nuestr\w*|tenemos|tengo)\b|我们|我|私|हम",
+    r"|wir|unser\w*|ich|mein\w*|nous|notre|nos|je|mon|nuestr\w*|tenemos|tengo|debo|debemos|necesito|necesitamos)\b"
+    r"|我们|我|私|弊社|当社|เรา|हम",
     re.I,
 )
 DIGIT = re.compile(r"\d")
+LETTER = re.compile(r"[^\W\d_]")
 ON_TOPIC = 0.25
 """Least probability of being on topic; out of fold 0.3 % of our own messages fall below it."""
 STORY, FAR_OFF = 15, 0.05
@@ -46,10 +64,12 @@ FIELD = re.compile(
     r"|模型|训练|微调|数据|图片|标注|标签|分类|识别|预测|显卡|样本|モデル|学習|データ|画像|音声|मॉडल|डेटा|चित्र|तस्वीर",
     re.I,
 )
-PURPOSE = (
-    "That is outside what I can help with. I advise on model strategy: whether to train a model from scratch, "
+ADVISES = (
+    "I advise on model strategy: whether to train a model from scratch, "
     "fine-tune one, or use one as it is. Tell me what goes in, what should come out, and what data you have."
 )
+PURPOSE = f"That is outside what I can help with. {ADVISES}"
+GREETING = f"Hello. {ADVISES}"
 
 COURTESY = re.compile(
     r"^\W*(?:(?:ok(?:ay)?|thanks?|thank you|thx|ty|cheers|great|perfect|cool|nice|super|got it|i see|fair enough"
@@ -58,6 +78,14 @@ COURTESY = re.compile(
     r"|danke(?: schön)?|vielen dank|merci(?: beaucoup)?|(?:muchas )?gracias|谢谢|ありがとう)[\s,.!:;()D🙂🙏👍-]*)+$",
     re.I,
 )
+THANKS = re.compile(
+    r"\b(?:thanks?|thank you|thx|ty|cheers|got it|i see|fair enough|bye|good ?bye|hi|hello|hey|helps|danke|dank|merci"
+    r"|gracias)\b|谢谢|ありがとう",
+    re.I,
+)
+"""Of the words of courtesy, those that answer no question; "ok" and "great" may."""
+CAPITALS = re.compile(r"(?<!\d)(?<!\d )\b[A-Z]{2,5}s?\b")
+"""CSV, PDFs, MLP: words for all that they hold no vowel; the unit of a number is none."""
 WELCOME = (
     "You are welcome. What you told me is kept: add a fact, correct one, or ask how it would be if something "
     "were different."
@@ -75,12 +103,23 @@ class Route(StrEnum):
     """None of ours."""
 
 
-def check(text: str, *, follow_up: bool = False) -> str:
+def courteous(text: str, *, asked: bool = False) -> bool:
+    """Whether a message only thanks, greets or takes leave.
+
+    Args:
+        text: The message.
+        asked: Whether a question is open, which "ok" or "great" answers.
+    """
+    return bool(COURTESY.match(text)) and (not asked or bool(THANKS.search(text)))
+
+
+def check(text: str, *, follow_up: bool = False, asked: bool = False) -> str:
     """The message, trimmed, if it can be worked on.
 
     Args:
         text: The message.
         follow_up: Whether something was said before, so that a bare figure ("400", "2x A100") says something too.
+        asked: Whether a question is open, which any letters may answer ("csv").
 
     Raises:
         InputError: It is empty, binary, over-long, or holds no words.
@@ -97,15 +136,18 @@ def check(text: str, *, follow_up: bool = False) -> str:
     odd = sum(unicodedata.category(char) in NOT_TEXT and char not in "\n\r\t" for char in trimmed)
     if odd > 0.02 * len(trimmed) or "\x00" in trimmed:
         raise InputError("The message is not text.", "Describe your situation in words.")
-    if not has_words(trimmed) and not (follow_up and DIGIT.search(trimmed)):
+    bare = (follow_up and DIGIT.search(trimmed)) or (asked and LETTER.search(trimmed))
+    if not bare and not has_words(trimmed):
         raise InputError("The message holds no words that can be read.", "Describe your situation in words.")
     return trimmed
 
 
 def has_words(text: str) -> bool:
-    """Whether a text holds at least one thing that looks like a word of some language."""
+    """Whether a text holds at least one thing that looks like a word of some language, or of the field."""
+    if CAPITALS.search(text):
+        return True
     for word in re.findall(r"[^\W\d_]+", text):
-        if not word.isascii():
+        if not word.isascii() or FIELD.fullmatch(word):
             return True
         vowels = sum(char in "aeiouyAEIOUY" for char in word)
         if 2 <= len(word) <= 24 and vowels / len(word) >= 0.15 and not re.search(r"[^aeiouyAEIOUY]{6,}", word):

@@ -30,7 +30,7 @@ OWN = "own"
 LIST = "documents.json"
 MOST_PASSAGES = 100_000
 """Passages of all documents together; embedding so many takes some ten minutes."""
-LAYOUT = 1
+LAYOUT = 2
 """Version of what is kept; raised whenever the loaders cut or clean in another way."""
 Progress = Callable[[str, int, int], None]
 """Called with the name of the file that is being read, files done and files in all."""
@@ -54,7 +54,7 @@ class OwnDocument(Value):
     added: str
     """Date (YYYY-MM-DD) on which it was read."""
     notes: tuple[str, ...] = ()
-    """What was left out of it, in clauses."""
+    """What was left out of it or guessed, in clauses."""
     key: str
     """Names the passages that are kept."""
 
@@ -117,7 +117,7 @@ class DocumentStore:
         self.folder = folder
 
     def add(self, targets: Sequence[Path], embedder: Embedder, progress: Progress | None = None) -> Indexed:
-        """Read documents; those of a folder that was added before are brought up to date.
+        """Read documents; those of a folder that was added before are brought up to date, and forgotten where gone.
 
         Args:
             targets: Folders, searched at any depth, or files.
@@ -125,19 +125,20 @@ class DocumentStore:
             progress: Called before every file.
 
         Raises:
-            UserError: A target does not exist or holds no document, or none of its documents can be read.
+            UserError: Nothing was added before from a target that does not exist or holds no document, or from any
+                of the targets, and none of their documents can be read.
             WorkError: A library is missing, or the folder of the store cannot be written.
         """
-        files = {file.path: file for target in targets for file in candidates(target)}
+        homes = [_home(target) for target in targets]
+        files = self._files(targets, homes)
         with self._locked():
             before = {item.path: item for item in self.documents()}
-            read, skipped = self._read(list(files.values()), before, embedder, progress)
-            if not read:
+            read, skipped = self._read(files, before, embedder, progress)
+            lost = [item for path, item in before.items() if path not in read and _under(path, homes)]
+            if skipped and not read and not lost:
                 first = skipped[0]
                 rest = f", nor can {len(skipped) - 1} others" if len(skipped) > 1 else ""
                 raise InputError(f"{first.name} cannot be read: {first.why}{rest}.", "Name documents that hold text.")
-            homes = [target.expanduser().resolve() for target in targets]
-            lost = [item for path, item in before.items() if path not in read and _under(path, homes)]
             kept = {path: item for path, item in before.items() if item not in lost} | read
             self._write(kept.values())
         return Indexed(
@@ -178,12 +179,13 @@ class DocumentStore:
             raise UserError("No document is named.", "Name a file or folder of 'tunewise index --list'.")
         with self._locked():
             before = self.documents()
-            home = Path(target).expanduser().resolve()
+            home = _home(Path(target))
             name = str(target).rstrip("/")
             gone = tuple(item for item in before if _under(item.path, [home])) or tuple(
                 item for item in before if item.name == name or item.name.startswith(f"{name}/")
             )
             if not gone:
+                self._sweep(before)
                 raise UserError(f"No document was added from {shown(str(target))}.", "See 'tunewise index --list'.")
             self._write(item for item in before if item not in gone)
         return gone
@@ -202,7 +204,24 @@ class DocumentStore:
         Raises:
             StoreError: The list is damaged, or passages of a document are lost.
         """
-        return tuple(_corpus_document(item, self._kept(item.key, item.name)) for item in self.documents())
+        listed = self.documents()
+        while True:
+            try:
+                return tuple(_corpus_document(item, self._kept(item.key, item.name)) for item in listed)
+            except StoreError:
+                # What another process removed since the list was read is not lost.
+                before, listed = listed, self.documents()
+                if listed == before:
+                    raise
+
+    def _files(self, targets: Sequence[Path], homes: Sequence[Path]) -> list[Candidate]:
+        """What the targets hold, each file once."""
+        listed = [item.path for item in self.documents()]
+        files: dict[Path, Candidate] = {}
+        for target, home in zip(targets, homes, strict=True):
+            known = any(_under(path, [home]) for path in listed)
+            files |= {file.path: file for file in candidates(target, known=known)}
+        return list(files.values())
 
     def _read(
         self,
@@ -232,13 +251,12 @@ class DocumentStore:
 
     def _document(self, file: Candidate, before: OwnDocument | None, reader: Reader, embedder: Embedder) -> OwnDocument:
         data = contents(file)
-        suffix = file.path.suffix.lower()
         digest = hashlib.sha256(data).hexdigest()
-        key = f"{digest[:32]}{suffix}-{_version()}"
+        key = f"{digest[:32]}{file.suffix}-{_version()}"
         if before and before.key == key and before.name == file.name and self._file(key).is_file():
             return before
         if not self._file(key).is_file():
-            kept = _without_orders(reader.read(data, suffix), embedder)
+            kept = _without_orders(reader.read(data, file.suffix), embedder)
             _replace(self._file(key), kept.model_dump_json())
         kept = self._kept(key, file.name)
         return OwnDocument(
@@ -266,11 +284,15 @@ class DocumentStore:
             ) from None
 
     def _write(self, items: Iterable[OwnDocument]) -> None:
-        """Replace the list, then drop passages that no document on it needs."""
+        """Replace the list, then drop what no document on it needs."""
         listed = sorted(items, key=lambda item: item.path)
         _replace(self.folder / LIST, LISTED.dump_json(tuple(listed), indent=1).decode())
+        self._sweep(listed)
+
+    def _sweep(self, listed: Iterable[OwnDocument]) -> None:
+        """Drop passages that no document of the list needs, and what a process that was killed left half written."""
         needed = {self._file(item.key) for item in listed}
-        for file in (self.folder / "passages").glob("*.json"):
+        for file in (*(self.folder / "passages").iterdir(), *self.folder.glob(f".{LIST}.*")):
             if file not in needed:
                 file.unlink(missing_ok=True)
 
@@ -293,6 +315,14 @@ def _spelt(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def _home(target: Path) -> Path:
+    """Where a target is, links resolved; as it stands where it names no user, or a link to itself."""
+    try:
+        return target.expanduser().resolve()
+    except (OSError, RuntimeError):
+        return target
+
+
 def _under(path: str, homes: Sequence[Path]) -> bool:
     return any(Path(path).is_relative_to(_spelt(home)) for home in homes)
 
@@ -307,8 +337,8 @@ def _replace(file: Path, text: str) -> None:
 @cache
 def _version() -> str:
     """Changes with whatever decides what is kept of a document."""
-    weights = Path(__file__).with_name("orders.json").read_bytes()
-    return f"{LAYOUT}-{hashlib.sha256(weights).hexdigest()[:8]}"
+    rules = b"".join(Path(__file__).with_name(name).read_bytes() for name in ("orders.json", "orders.py"))
+    return f"{LAYOUT}-{hashlib.sha256(rules).hexdigest()[:8]}"
 
 
 def _without_orders(loaded: Loaded, embedder: Embedder) -> Kept:

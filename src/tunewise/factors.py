@@ -19,8 +19,14 @@ from tunewise.session import Session
 
 REASONED = 3
 """Every so many worked examples, one also shows a reason; all of them would cost 900 tokens."""
-CLAUSE = re.compile(r"[^.!?;,\n()]+(?:[.,](?=\d)[^.!?;,\n()]+)*")
-JOIN = re.compile(r"\s+(?:and|but|so|because|while|und|aber|et|mais|y|pero)\s+")
+ENDS = r".!?;,\n()。！？；，、：（）"
+CLAUSE = re.compile(rf"[^{ENDS}]+(?:[.,](?=\d)[^{ENDS}]+)*")
+# Thai writes a space between clauses, not between words.
+JOIN = re.compile(
+    r"\s+(?:and|but|so|because|while|und|aber|et|mais|y|pero)\s+|(?<=[\u0e01-\u0e4e])\s+(?=[\u0e01-\u0e4e])"
+)
+UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
+"""Letters of scripts that put no spaces between words; two of them count as a word."""
 SHORTEST, LONGEST = 2, 24
 """Words of a clause that may be quoted."""
 UNQUOTED = 0.5
@@ -143,9 +149,11 @@ def sheet(
 def told_by_figures(situation: str) -> dict[str, str]:
     """Levels that a stated number of cards settles by definition, whatever the model reads.
 
-    Not of a cluster: so many cards are often those of somebody else whom the situation tells of.
+    Not of a cluster: so many cards are often those of somebody else whom the situation tells of. Nor where one card
+    is told of and several: they are told of different people, or of different days.
     """
-    cards = sum(item.number for item in quantities.read(situation) if item.kind is Kind.GPUS)
+    told = [item.number for item in quantities.read(situation) if item.kind is Kind.GPUS]
+    cards = max(told, default=0) if min(told, default=0) >= FEW_CARDS else 0
     return {"compute": "moderate"} if FEW_CARDS <= cards < MANY_CARDS else {}
 
 
@@ -174,7 +182,8 @@ def split_clauses(text: str) -> list[str]:
     for match in CLAUSE.finditer(text):
         for part in JOIN.split(match.group()):
             clause = part.strip(" \t\"'“”-–:")
-            if SHORTEST <= len(clause.split()) <= LONGEST and clause in text:
+            words = len(clause.split()) + len(UNSPACED.findall(clause)) // 2
+            if SHORTEST <= words <= LONGEST and clause in text:
                 clauses.append(clause)
     return list(dict.fromkeys(clauses))
 

@@ -1,7 +1,7 @@
 """What a sentence may say: verbatim spans, and numbers and names that nothing supports. Pure."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
 
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:\s?[kKmMbB](?![a-zA-Z]))?")
@@ -14,6 +14,8 @@ NUMBER_WORDS = {
         ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
     )
 } | {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "dozen": 12.0, "half": 0.5}
+SCALES = ("hundred", "thousand", "million", "billion", "dozen")
+SPELLED = re.compile(rf"\b(?:{'|'.join(NUMBER_WORDS)})(?:[ -](?:{'|'.join(NUMBER_WORDS)}))*\b", re.I)
 COMMON_NAMES = frozenset(
     """
     a an and any as at because both but by can for from given having if in it its no not on only or
@@ -26,36 +28,32 @@ COMMON_NAMES = frozenset(
 """Capitalised words that are no proper names, and abbreviations that everybody in the field uses."""
 
 
-def find_span(quote: str, text: str) -> tuple[int, int] | None:
-    """Where a quotation stands in a text, exactly.
-
-    Returns:
-        Start and end, or None where it is not a verbatim substring.
-    """
-    start = text.find(quote) if quote else -1
-    return None if start < 0 else (start, start + len(quote))
-
-
 def numbers(text: str) -> set[float]:
-    """Values of the numbers in a text: `4,000`, `4k` and `4.0K` are the same.
+    """Values of the numbers in a text: `4,000`, `4k`, `4.0K`, `4 thousand` and `four thousand` are the same."""
+    return {value for _, value in _figures(text)} | {value for _, value in _spelled(text)}
 
-    A number word such as `thousand` counts as its value and, behind a figure, as a factor.
-    """
-    found: set[float] = set()
+
+def _figures(text: str) -> Iterator[tuple[str, float]]:
+    """Numbers in figures, each with the word that scales it and its value."""
     for match in NUMBER.finditer(text):
         raw = match.group().replace(",", "").replace(" ", "")
         factor = SUFFIX.get(raw[-1].lower(), 1.0)
         value = float(raw.rstrip("kKmMbB"))
-        after = WORD.search(text, match.end())
-        word = after.group().lower().rstrip("s") if after and after.start() <= match.end() + 2 else ""
-        scale = NUMBER_WORDS.get(word, 1.0)
-        found.add(value * factor * (scale if scale >= 100 else 1.0))
-        found.add(value * factor)
-    return found
+        end = _scaled(text, match.end())
+        scale = NUMBER_WORDS.get(text[match.end() : end].lower().strip(" -").rstrip("s"), 1.0)
+        yield text[match.start() : end], value * factor * scale
 
 
-def _number_words(text: str) -> set[float]:
-    return {NUMBER_WORDS[word] for word in text.lower().split() if word in NUMBER_WORDS}
+def _spelled(text: str) -> Iterator[tuple[str, float]]:
+    """Numbers in words, each with its value; a scale behind a figure belongs to the figure."""
+    for match in SPELLED.finditer(text):
+        if text[: match.start()].rstrip(" -")[-1:].isdigit():
+            continue
+        value = 0.0
+        for word in re.split("[ -]", match.group().lower()):
+            here = NUMBER_WORDS[word]
+            value = value * here if word in SCALES and value else value + here
+        yield match.group(), value
 
 
 def names(text: str) -> set[str]:
@@ -97,12 +95,10 @@ def violations(sentence: str, supports: Iterable[str]) -> list[str]:
         One short description a breach; empty where all is supported.
     """
     known = "\n".join(supports)
-    allowed = numbers(known) | _number_words(known)
-    breaches = [
-        f"number {match.group()}"
-        for match in NUMBER.finditer(sentence)
-        if not numbers(sentence[match.start() : _scaled(sentence, match.end())]) & allowed
-    ]
+    allowed = numbers(known)
+    breaches = [f"number {told}" for told, value in _figures(sentence) if value not in allowed]
+    # "One" and "two" are as often said of nothing that was counted.
+    breaches += [f"number {told}" for told, value in _spelled(sentence) if value > 2 and value not in allowed]
     stems = _stems(known)
     breaches += [f"name {name}" for name in sorted(names(sentence)) if _stem(name) not in stems]
     return breaches
@@ -111,7 +107,7 @@ def violations(sentence: str, supports: Iterable[str]) -> list[str]:
 def _scaled(sentence: str, end: int) -> int:
     """Where a number ends: behind the word that scales it ("4 thousand"), if one follows at once."""
     after = WORD.match(sentence, end + (sentence[end : end + 1] in (" ", "-")))
-    return after.end() if after and after.group().lower().rstrip("s") in NUMBER_WORDS else end
+    return after.end() if after and after.group().lower().rstrip("s") in SCALES else end
 
 
 def copied(sentence: str, text: str) -> float:
@@ -130,11 +126,3 @@ def overlap(sentence: str, text: str) -> float:
     """Share of a sentence's content words that also occur in a text, from 0 to 1."""
     words = {_stem(word.lower()) for word in WORD.findall(sentence) if len(word) > 3}
     return len(words & _stems(text)) / len(words) if words else 0.0
-
-
-def best_clause(clauses: Sequence[str], weights: Sequence[float], floor: float) -> str | None:
-    """The clause with the greatest weight, or None where none reaches the floor."""
-    if not clauses:
-        return None
-    place = max(range(len(clauses)), key=weights.__getitem__)
-    return clauses[place] if weights[place] >= floor else None

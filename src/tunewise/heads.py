@@ -9,7 +9,8 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tunewise.errors import ArtifactError
+from tunewise.errors import ArtifactError, UserError
 from tunewise.schema import Value
 
 AVERAGED, SPREAD = 3, slice(1, 3)
@@ -25,6 +26,8 @@ AVERAGED, SPREAD = 3, slice(1, 3)
 standard deviation."""
 POOLED = 5
 """How many states these give."""
+DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What numpy raises of a file of arrays that is cut short or foreign."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,12 @@ class Heads:
     factors: Mapping[str, ReadOut]
     digest: str
     """SHA-256 of the file of arrays."""
+    known: NDArray[np.uint64]
+    """Marks of the scenarios that it was fitted on or taught; see `mark`."""
+
+    def knows(self, scenario: str) -> bool:
+        """Whether it was fitted on a scenario or taught it, by the scenario's id."""
+        return bool(np.isin(mark(scenario), self.known))
 
     def fits(self, model_sha256: str, prompts: str) -> bool:
         """Whether the head was fitted on this model with these prompts."""
@@ -97,7 +106,8 @@ class Heads:
         arrays, card = folder / "head.npz", folder / "head.json"
         try:
             with np.load(arrays, allow_pickle=False) as stored:
-                data = {name: stored[name].astype(np.float32) for name in stored.files}
+                known = stored["known"] if "known" in stored.files else np.zeros(0, dtype=np.uint64)
+                data = {name: stored[name].astype(np.float32) for name in stored.files if name != "known"}
             names = {name.split("/")[0] for name in data}
             readouts = {name: _read_out(data, name) for name in names}
             return cls(
@@ -107,23 +117,54 @@ class Heads:
                 sheet=readouts.pop("sheet"),
                 factors=readouts,
                 digest=hashlib.sha256(arrays.read_bytes()).hexdigest(),
+                known=known,
             )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except DAMAGE as error:
             raise ArtifactError(
                 f"The decision head in {folder} is damaged: {error}.", "Install Tunewise again."
             ) from error
 
 
-def save(folder: Path, card: HeadCard, readouts: Mapping[str, ReadOut]) -> None:
-    """Write a head: `head.npz` and `head.json`. Half precision is ample for a linear map."""
-    data: dict[str, NDArray[Any]] = {}
+def mark(scenario: str) -> np.uint64:
+    """The first eight bytes of the SHA-256 of a scenario's id."""
+    return np.uint64(int.from_bytes(hashlib.sha256(scenario.encode()).digest()[:8], "little"))
+
+
+def save(folder: Path, card: HeadCard, readouts: Mapping[str, ReadOut], known: Iterable[np.uint64]) -> None:
+    """Write a head: `head.npz` and `head.json`. Half precision is ample for a linear map.
+
+    What stood there before stands until both files are whole.
+
+    Args:
+        folder: Where to.
+        card: Where the head comes from.
+        readouts: By name.
+        known: Marks of the scenarios behind it.
+
+    Raises:
+        UserError: The folder cannot be written.
+        ValueError: The card holds a figure that is none.
+    """
+    data: dict[str, NDArray[Any]] = {"known": np.array(sorted(set(known)), dtype=np.uint64)}
     for name, readout in readouts.items():
         for part in ("mean", "scale", "weights"):
             data[f"{name}/{part}"] = getattr(readout, part).astype(np.float16)
         data[f"{name}/bias"] = readout.bias.astype(np.float32)
         data[f"{name}/temperature"] = np.array([readout.temperature], dtype=np.float32)
-    np.savez_compressed(folder / "head.npz", **data)  # type: ignore[arg-type]
-    (folder / "head.json").write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    text = card.model_dump_json(indent=2) + "\n"
+    HeadCard.model_validate_json(text)
+    arrays, written = folder / "head.partial.npz", folder / "head.partial.json"
+    try:
+        np.savez_compressed(arrays, **data)  # type: ignore[arg-type]
+        written.write_text(text, encoding="utf-8")
+        arrays.replace(folder / "head.npz")
+        written.replace(folder / "head.json")
+    except OSError as error:
+        raise UserError(f"The head cannot be written to {folder}: {error}.", "Name another folder.") from error
+    finally:
+        with suppress(OSError):
+            arrays.unlink(missing_ok=True)
+            written.unlink(missing_ok=True)
 
 
 def softmax(scores: NDArray[np.floating[Any]]) -> tuple[float, ...]:

@@ -10,11 +10,15 @@ import json
 import re
 import sys
 import time
-import unicodedata
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import product
+from operator import itemgetter
 from typing import TYPE_CHECKING, BinaryIO
+from unicodedata import category, normalize
 
 if TYPE_CHECKING:
     from docx.document import Document as WordDocument
@@ -28,6 +32,8 @@ LETTERS_A_WORD = 7
 """Characters counted as one word where a script sets no spaces."""
 SHORTEST = 12
 """Characters of the shortest passage; less is a page number or a lone mark."""
+SYLLABLE = re.compile("[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3\U00020000-\U0003ffff]")
+"""Kana, Chinese characters and Hangul: one says as much as three letters."""
 MOST_PAGES = 2_000
 MOST_CHARACTERS = 5_000_000
 PATIENCE = 45.0
@@ -37,8 +43,34 @@ MOST_UNPACKED = 100_000_000
 MOST_PARTS = 5_000
 MEMORY = 1_500_000_000
 """Bytes of address space that this process may use."""
-OLDER = ("cp1252", "cp1251", "koi8_r", "gb18030", "big5", "shift_jis", "euc_kr")
-"""Encodings of text files that are in neither UTF-8 nor UTF-16; the first where nothing tells."""
+WESTERN = "äöüßéà àâæçèéêëîïôùûüÿœ áéíóúüñªº áâãàçéêíóôõúªº àèéìíòóù åäöæøéü áéíóúýðþæö ëïéèöüáóêç".split()
+CENTRAL = "ąćęłńóśźż áčďéěíňóřšťúůýž áäčďéíĺľňóôŕšťúýž áéíóöőúüű ăâîşţ čćđšž".split()
+OLDER = (
+    *product(["cp1252"], WESTERN),
+    *product(["cp1250", "iso8859_2"], CENTRAL),
+    ("cp1254", "çğıöşüâîûİ"),
+    ("cp1255", "אבגדהוזחטיךכלםמןנסעףפץצקרשת"),
+    *product(["cp1251", "koi8_r", "cp866"], ["абвгдежзийклмнопрстуфхцчшщъыьэюяёіїєґў"]),
+    ("cp1253", "αβγδεζηθικλμνξοπρσςτυφχψωάέήίόύώϊϋΐΰ"),
+    ("cp1256", "ءآأؤإئابةتثجحخدذرزسشصضطظعغـفقكلمنهوىيپچژگ"),
+)
+"""Encodings of text files that are in neither UTF-8 nor UTF-16, each with what a language writes in it beyond ASCII."""
+ASIAN = (
+    ("euc_kr", "euc_kr", range(0xB0, 0xC9)),
+    ("gb18030", "gb2312", (0xA1, 0xA3, *range(0xB0, 0xD8))),
+    ("big5", "big5", (0xA1, *range(0xA4, 0xC7))),
+    ("euc_jp", "euc_jp", (0xA1, 0xA3, 0xA4, 0xA5, *range(0xB0, 0xD0))),
+    ("shift_jis", "shift_jis", (*range(0x81, 0x84), *range(0x88, 0x98))),
+)
+"""The same for larger scripts: the bytes that open a sign of everyday use, and a codec that knows few others."""
+SIGNS = frozenset("“”„‘’‚–—…«»‹›•£€¥§©®™°±×µ½¼¾²³·¿¡†\u00a0")
+STRANGE = 0.3
+"""Share of signs out of place from which on a text is not in that encoding."""
+NOT_TEXT = ("Cc", "Co", "Cs", "Cn")
+"""Categories of signs that no text holds; those that steer its layout (Cf) are part of many scripts."""
+UNSEEN = (*NOT_TEXT, "Cf")
+JOINER = re.compile("(?<=[\u0600-\u18af])[\u200c\u200d](?=[\u0600-\u18af])")
+"""Part of the spelling in Arabic, Indic and Mongolian script; between other letters it only hides a word."""
 LEGACY = bytes.fromhex("d0cf11e0a1b11ae1")
 """Opens Word files of old, and of today where a password protects them."""
 SENTENCE = r"(?<=[.!?…。！？])[\"”’»')\]]*\s+(?=[^\Wa-z_]|[\"“„«(\[])"
@@ -46,7 +78,7 @@ SEPARATORS = [r"\n\n+", SENTENCE, r"(?<=[。！？；])", r"\s+", ""]
 LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl"}
 FRONT_MATTER = re.compile(r"\A---\r?\n(?P<header>.{0,10000}?)\r?\n---\r?\n", re.S)
 HEADING_STYLE = re.compile(r"^(?:heading \d|title)$", re.I)
-UNSEEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|(?:font-size|opacity)\s*:\s*0(?![.\d])", re.I)
+HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|(?:font-size|opacity)\s*:\s*0(?![.\d])", re.I)
 DROPPED = ("script", "style", "template", "noscript", "iframe", "object", "embed", "svg", "nav", "form", "button")
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 BLOCKS = (*HEADINGS, "p", "li", "tr", "pre", "blockquote", "dt", "dd", "div", "section", "article", "main", "body")
@@ -83,7 +115,7 @@ class Loaded:
     pages: int | None = None
     """Pages read; None where the format has none."""
     note: str = ""
-    """What was left out, as a clause; empty where nothing was."""
+    """What a reader must know, in clauses: what was left out, that the encoding was guessed; empty if nothing."""
 
 
 class UnreadableError(Exception):
@@ -108,7 +140,7 @@ def load(data: bytes, suffix: str) -> Loaded:
     for section in sections:
         characters += sum(map(len, section.paragraphs))
         if characters > MOST_CHARACTERS:
-            note = f"only its first {MOST_CHARACTERS:,} characters were read"
+            note = "; ".join(filter(None, (note, f"only its first {MOST_CHARACTERS:,} characters were read")))
             break
         pages.add(section.place)
         passages += [Passage(section.place, text) for text in split(section.paragraphs)]
@@ -131,7 +163,12 @@ def split(paragraphs: Iterable[str]) -> list[str]:
     )
     text = "\n\n".join(clean(paragraph) for paragraph in paragraphs)
     found = (" ".join(piece.split()) for piece in cutter.split_text(text))
-    return [piece for piece in found if len(piece) >= SHORTEST and re.search(r"[^\W\d_]", piece)]
+    return [piece for piece in found if _size(piece) >= SHORTEST and re.search(r"[^\W\d_]", piece)]
+
+
+def _size(text: str) -> int:
+    """Characters of a text, or what comes to them where a sign is a syllable or a word."""
+    return len(text) + 2 * len(SYLLABLE.findall(text))
 
 
 def length(text: str) -> int:
@@ -141,28 +178,27 @@ def length(text: str) -> int:
 
 def clean(text: str) -> str:
     """A text on one line, without signs that cannot be seen and without ligatures of the typesetter."""
-    shown = (char for char in unicodedata.normalize("NFC", text) if char.isspace() or _visible(char))
+    text = normalize("NFC", text)
+    spelt = {found.start() for found in JOINER.finditer(text)}
+    shown = (char for at, char in enumerate(text) if char.isspace() or at in spelt or category(char) not in UNSEEN)
     return " ".join("".join(shown).translate(LIGATURES).split())
 
 
-def _visible(char: str) -> bool:
-    return unicodedata.category(char) not in ("Cc", "Cf", "Co", "Cs", "Cn")
-
-
 Parsed = tuple[str, Iterable[Section], str]
-"""Title, sections, and what was left out."""
+"""Title, sections, and the note, as in `Loaded`."""
 
 
-def _decoded(data: bytes) -> str:
-    """Text in UTF-8, UTF-16 with its mark, or the older encoding that it looks most like."""
+def _decoded(data: bytes) -> tuple[str, str]:
+    """Text in UTF-8, UTF-16 with its mark, or the older encoding that it looks most like; and what to note of it."""
     for encoding in _encodings(data):
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        odd = sum(not (char.isprintable() or char.isspace()) for char in text)
+        signs = Counter(text).items()
+        odd = sum(count for char, count in signs if category(char) in NOT_TEXT and not char.isspace())
         if "\0" not in text and odd <= 0.01 * len(text):
-            return text
+            return text, "" if encoding.startswith("utf") else f"its encoding was guessed ({encoding})"
     raise UnreadableError("it is not text")
 
 
@@ -174,30 +210,68 @@ def _encodings(data: bytes) -> Iterator[str]:
     # No text in these encodings holds a zero, so nothing is guessed about binary files.
     if b"\0" in data:
         return
+    # The first lines beyond ASCII; the others tell nothing.
+    lines = b"\n".join(line for line in data.splitlines() if not line.isascii())
+    ahead = len(lines) - len(lines.lstrip(bytes(range(128))))
+    sample = lines[max(0, ahead - 20) :][:20_000]
+    rated = [(_strangeness(sample, *writing), writing[0]) for writing in (*OLDER, *_asian())]
+    # Letters of several languages stand together now and then; one language is likelier. Of equals, the first is.
+    rated.append((0.2 + _strangeness(sample, "cp1252", "".join(WESTERN)), "cp1252"))
+    rated.sort(key=itemgetter(0))
+    yield from (encoding for strangeness, encoding in rated if strangeness < STRANGE)
     from charset_normalizer import from_bytes
 
-    if best := from_bytes(data, cp_isolation=list(OLDER)).best():
+    if best := from_bytes(data, cp_isolation=list({encoding for _, encoding in rated})).best():
         yield best.encoding
-    yield OLDER[0]
+    yield "cp1252"
+
+
+@cache
+def _asian() -> list[tuple[str, str]]:
+    return [
+        (encoding, "".join(bytes(pair).decode(codec, "ignore") for pair in product(leads, range(0x40, 0xFF))))
+        for encoding, codec, leads in ASIAN
+    ]
+
+
+def _strangeness(sample: bytes, encoding: str, alphabet: str) -> float:
+    """Share of the signs beyond ASCII that are not written so with this alphabet."""
+    text = f" {sample.decode(encoding, 'replace')} "
+    usual = {*alphabet, *alphabet.upper()}
+    places = [place for place, char in enumerate(text) if not char.isascii()]
+    strange = sum(not _fits(text[place - 1], text[place], text[place + 1], usual) for place in places)
+    return strange / max(1, len(places))
+
+
+def _fits(before: str, char: str, after: str, usual: set[str]) -> bool:
+    """Whether a sign is at home between its neighbours."""
+    if char not in usual:
+        return char in SIGNS and not (before.isalpha() and after.isalpha())
+    # No capital stands within a word, and the last form of a Hebrew letter stands last.
+    if (char.isupper() and before.islower()) or (char in "ךםןףץ" and after.isalpha()):
+        return False
+    # Alphabets that are not Latin share no word with ASCII letters; larger scripts do.
+    return not ("\u0370" <= char <= "\u06ff" and any(near.isascii() and near.isalpha() for near in (before, after)))
 
 
 def _plain(data: bytes) -> Parsed:
-    pages = _decoded(data).split("\f")
+    text, note = _decoded(data)
+    pages = text.split("\f")
     places = [f"page {number}" if len(pages) > 1 else "" for number in range(1, len(pages) + 1)]
     sections = [Section(place, tuple(re.split(r"\n\s*\n", page))) for place, page in zip(places, pages, strict=True)]
-    return "", sections, ""
+    return "", sections, note
 
 
 def _markdown(data: bytes) -> Parsed:
     from markdown_it import MarkdownIt
 
-    text = _decoded(data)
+    text, note = _decoded(data)
     front = FRONT_MATTER.match(text)
     named = re.search(r"^title:\s*[\"']?(.+?)[\"']?\s*$", front["header"], re.M) if front else None
     tokens = MarkdownIt("commonmark").enable("table").parse(text[front.end() :] if front else text)
     blocks = list(_markdown_blocks(tokens))
     first = next((text for heading, text in blocks if heading), "")
-    return named[1] if named else first, _by_heading(blocks), ""
+    return named[1] if named else first, _by_heading(blocks), note
 
 
 def _markdown_blocks(tokens: "Sequence[Token]") -> Iterator[tuple[bool, str]]:
@@ -227,15 +301,21 @@ def _markdown_text(token: "Token") -> str:
 
 def _by_heading(blocks: Iterable[tuple[bool, str]]) -> Iterator[Section]:
     """Sections of a document that has headings in place of pages."""
-    place, paragraphs = "", list[str]()
+    name, paragraphs = "", list[str]()
     for heading, text in blocks:
         if heading:
-            yield Section(place, tuple(paragraphs))
-            name = clean(text)[:80]
-            place, paragraphs = f"section “{name}”" if name else "", []
+            yield _section(name, paragraphs)
+            name, paragraphs = clean(text)[:80], []
         else:
             paragraphs.append(text)
-    yield Section(place, tuple(paragraphs))
+    yield _section(name, paragraphs)
+
+
+def _section(name: str, paragraphs: list[str]) -> Section:
+    # “Retention: 90 days” says something only with its heading.
+    if 0 < _size(clean(" ".join(paragraphs))) < SHORTEST:
+        paragraphs = [name, *paragraphs]
+    return Section(f"section “{name}”" if name else "", tuple(paragraphs))
 
 
 def _html(data: bytes) -> Parsed:
@@ -246,10 +326,10 @@ def _html(data: bytes) -> Parsed:
     for tag in soup.find_all(DROPPED):
         tag.decompose()
     for tag in soup.select("[hidden], [aria-hidden=true], [style]"):
-        seen = not (
-            tag.has_attr("hidden") or tag.get("aria-hidden") == "true" or UNSEEN.search(str(tag.get("style", "")))
-        )
-        if not seen and not tag.decomposed:
+        # A tag that went with its parent has no attributes left to look at.
+        if tag.decomposed:
+            continue
+        if tag.has_attr("hidden") or tag.get("aria-hidden") == "true" or HIDDEN_STYLE.search(str(tag.get("style", ""))):
             tag.decompose()
     for tag in soup.find_all(["td", "th"]):
         tag.append(" | ")
@@ -301,9 +381,10 @@ def _word_text(paragraph: "Paragraph") -> str:
 
 def _word_rows(table: "Table") -> Iterator[str]:
     for row in table.rows:
-        cells = [cell.text for cell in row.cells]
-        # A cell that spans columns is told once a column.
-        yield " | ".join(cell for place, cell in enumerate(cells) if place == 0 or cell != cells[place - 1])
+        cells = row.cells
+        # A cell that spans columns is told once a column, as the same object; cells that read alike are not.
+        own = (cell for place, cell in enumerate(cells) if place == 0 or cell is not cells[place - 1])
+        yield " | ".join("\n".join(map(_word_text, cell.paragraphs)) for cell in own)
 
 
 def _check_zip(data: bytes) -> None:

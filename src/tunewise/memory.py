@@ -8,15 +8,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
-from tunewise.decision import stated
 from tunewise.estimation import quantities
 from tunewise.estimation.numbers import Amount, amounts
 from tunewise.estimation.quantities import Quantity
 from tunewise.estimation.rules import Kind
-from tunewise.factors import split_clauses
-from tunewise.prompts import FactorSpec
-from tunewise.schema import Contradiction, Factor, Judgement, LevelChange, Question
+from tunewise.factors import UNSPACED, split_clauses
+from tunewise.schema import Contradiction, Question
 
 
 class Intent(StrEnum):
@@ -36,11 +35,11 @@ CORRECTION = re.compile(
     r"|en realidad|perdón|me equivoqué)\b|不对|更正|其实|訂正|実は",
     re.I,
 )
-LEAD = r"^\W*(?:(?:ok|okay|and|so|but|hm+|well|just|now|und|aber|et|y|then)\W+)*"
+LEAD = r"^\W*(?:(?:ok|okay|and|so|but|hm+|well|just|now|und|aber|et|y|then)\W+|(?:那么?|では|じゃあ?)[\s,，、]*)*"
 SUPPOSED = (
     r"(?:what (?:about )?if|what would\b[^,?]{0,40}\bif|suppose|supposing|imagine|assum\w+|let'?s say|hypothetically"
     r"|in theory|say (?=we|i\b)|how would\b[^?]{0,60}\bif|would\b[^?]{0,60}\bif|was wäre,? wenn|angenommen"
-    r"|et si|supposons|imaginons|y si|supongamos|如果|假如|もし)"
+    r"|et si|supposons|imaginons|y si|supongamos|如果|假如|假设(?!检验)|要是|倘若|もし|仮に)"
 )
 CONDITION = (
     r"(?:si|se) (?=.*[?？])|(?:if|wenn) (?=.*\?|(?:we|i|there|it|they|you|(?:the|our|my) [\w-]+)"
@@ -60,17 +59,23 @@ NOT = re.compile(
 UNKNOWN = re.compile(
     r"^\W*(?:(?:oh|hm+|well|sorry|honestly|to be honest)\W+)*(?:(?:i|we)(?: really| honestly)?"
     r" (?:do ?n[o']t|can(?:no|')t)(?: really)? (?:know|say|tell)|dunno|no idea|not sure|unsure|unknown|no clue"
-    r"|hard to say|keine ahnung|(?:das )?wei(?:ß|ss) (?:ich|wir) nicht|je ne sais pas|no (?:lo )?sé|不知道|わからない)"
-    r"(?![^\W\d_])[^?]{0,60}$",
+    r"|hard to say|keine ahnung|(?:das )?wei(?:ß|ss) (?:ich|wir) nicht|je ne sais pas|no (?:lo )?sé"
+    r"|(?:我们?)?[也还]?不(?:知道|清楚|确定)[呢啊了]?|(?:わか|分か)(?:りません|らない)(?:です)?)"
+    r"(?![^\W\d_])[^?]{0,60}?(?:$|(?:[,;.:!\n–—，。；！]|(?=\b(?:but|though|although|however|aber|mais|pero)\b|但))"
+    r"(?P<aside>[^?]*)$)",
     re.I,
 )
+NO_FACT = frozenset(
+    "sorry honestly to be honest right now yet exactly at the moment for this point i i'm we am afraid really either"
+    " unfortunately have need must can will check ask look find out about that it though thanks thank you leider"
+    " désolé".split()
+)
+"""Behind "I don't know" these words tell nothing."""
 REPLY = re.compile(r"^\W*(?:yes|no|nope|yep|yeah|none|some|a few|about|around|roughly|ja|nein|oui|non|sí)\b", re.I)
 SHORT = 12
 """Words up to which a message may be a bare answer, which is read together with its question."""
 BARE = 4
 """Words up to which a message answers whatever was asked for, and says nothing without the question."""
-COUNTED = ("labels", "raw", "compute")
-"""Factors of which there can be more: another figure adds to the first."""
 LONG_WORD = re.compile(r"[^\W\d_]{5,}")
 UNLABELLED = re.compile(
     r"\b(?:un|non|not )-?(?:label|annotat|graded|tagged)\w*|\bwith(?:out| no) (?:any )?(?:label|annotation)\w*"
@@ -84,14 +89,35 @@ ONE_OF_A_KIND = frozenset({Kind.GPUS, Kind.MONEY, Kind.TOKENS, Kind.AUDIO})
 WHOLE = frozenset({Kind.GPUS, Kind.MONEY, Kind.AUDIO})
 """Of these the unit belongs to the figure: another one takes the place of both."""
 YEAR = re.compile(r"(?:19|20)\d\d")
-UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
-"""Letters of scripts that put no spaces between words."""
 FIRM = re.compile(r"\b(?:actually|correction|sorry|mistake\w*|meant|wrong|not|no)\b", re.I)
 """Words under which even a message that ends as a question corrects what was said."""
+SENTENCE_END = re.compile(r"[.!?;](?!\d)|[\n。！？；]")
+FILLER = (
+    r"(?:\W|\b(?:and|but|ok|okay|well|hm+|no|yes|so|it|s|that|this|is|are|there|now|only|just|about|around|roughly|some"
+    r"|approximately|nearly|almost|exactly|over|under|more|less|fewer|than|at|most|least|up|to|in|all|total|altogether"
+    r"|an?|of|labell?ed|annotated|tagged|available|far|today|etwa|rund|nur|environ|unos|unas)\b)*"
+)
+"""Words around a figure that say nothing of where it comes from."""
+FILLED = re.compile(FILLER, re.I)
+CLAIM = re.compile(
+    r"(?:\b(?:(?:we|i)(?:['’]ve)?(?: (?:only|just|now|still|currently|really|do|have))* (?:have|own|got|hold|can use)"
+    r"|wir haben|haben wir|ich habe|nous avons|j['’]ai|tenemos|tengo|abbiamo|the|our|my|unsere|nos|nuestr[oa]s"
+    r"|(?:our|the) (?:[\w-]+ )?(?:archive|collection|corpus|data ?(?:set|base)|cluster|server) (?:has|holds|contains)"
+    r"|budget)|我们有|我有)(?: (?:an?|one|the|our)(?: [\w-]+){1,2} (?:with|of))?" + FILLER + "$",
+    re.I,
+)
+"""Right before a figure: it is all that the person has."""
+TOTAL = re.compile(r"\b(?:in total|altogether|insgesamt|au total|en total)\b", re.I)
+FOREIGN = re.compile(
+    r"\b(?:of (?:these|those|them|which)|each|every|per|test\w*|tried|check\w*|evaluat\w*|validat\w*|held|hold-?out"
+    r"|compar\w*|class(?:es)?|categor\w+|others?|(?:an?|the|this|that|their) (?:paper|study)|papers|took|used|vendors?"
+    r"|suppliers?|partners?|colleagues?|competitors?|they|their|show(?:s|ing)?|rare\w*|subset|among|part of|average"
+    r"|davon|jede\w*|pro|klassen?|andere\w*|dont|chaque|par|autres?|cada|por|otr[oa]s?|clases?)\b|[每另]|其中|测试",
+    re.I,
+)
+"""Beside a figure: it is a part of what there is, or somebody else's."""
 NEXT_WORDS = re.compile(r"[ -]?((?:[^\W\d_][\w-]* ?){0,2})")
 SPACES = re.compile(r"[ \t]{2,}|[ \t]+(?=[,.;!?])")
-LABEL_STEPS = ((1, "none"), (100, "dozens"), (1000, "hundreds"), (100_001, "thousands"), (float("inf"), "huge"))
-"""Numbers of labels below which each level holds."""
 STOP = frozenset(
     "of are is was were came from it and or not but that the a an in on at per percent to right for und von".split()
 )
@@ -117,6 +143,17 @@ class Figure:
     """Of the part that another figure can take the place of."""
     text: str
     """With what it counts, verbatim."""
+
+
+class Pair(NamedTuple):
+    """A figure, and the older one that it takes the place of."""
+
+    new: Figure
+    place: int
+    """Of the passage in which the older one stands."""
+    old: Figure
+    taken: Figure | None = None
+    """The mention of the older one that the message takes back."""
 
 
 @dataclass(frozen=True)
@@ -178,11 +215,13 @@ class Account:
         if not self.said:
             return Account((message,), (message,))
         plain = replace(self, said=(*self.said, message), contradictions=(), unknown="", replies=False)
-        if asked is not None and UNKNOWN.match(message) and not figures(message):
-            plain = replace(plain, unknown=asked.factor, replies=True)
-            return replace(plain, passages=(*self.passages, ""), intent=Intent.ADDITION)
+        unknown = UNKNOWN.match(message)
+        if asked is not None and unknown and not figures(message):
+            told = _fact(unknown["aside"] or "")
+            plain = replace(plain, unknown=asked.factor, replies=not told)
+            return replace(plain, passages=(*self.passages, told), intent=Intent.ADDITION)
         if asked is not None and answers(message, asked) and not _heard(plain, message).contradictions:
-            bare = _length(message) <= BARE or REPLY.match(message) or UNKNOWN.match(message)
+            bare = _length(message) <= BARE or REPLY.match(message) or unknown
             passage = f"{asked.text} {message}" if bare else message
             return replace(plain, passages=(*self.passages, passage), replies=True, intent=Intent.ADDITION)
         return _heard(plain, message)
@@ -225,97 +264,10 @@ def figures(text: str) -> list[Figure]:
     return sorted(read, key=lambda figure: figure.start)
 
 
-def changes(before: Judgement, after: Judgement) -> tuple[LevelChange, ...]:
-    """Factors of which another level holds than before; those that the newest words speak of come first."""
-    older = {factor.name: factor for factor in before.factors}
-    found = [
-        LevelChange(
-            factor=factor.name,
-            before=older[factor.name].level,
-            after=factor.level,
-            meaning_before=older[factor.name].meaning,
-            meaning_after=factor.meaning,
-        )
-        for factor in sorted(after.factors, key=lambda factor: factor.quote in (None, older[factor.name].quote))
-        if factor.level != older[factor.name].level
-    ]
-    return tuple(found)
-
-
-def implied(
-    before: Judgement, swaps: Sequence[Swap], outdated: Sequence[Contradiction], specs: Sequence[FactorSpec]
-) -> dict[str, str]:
-    """Levels that follow from what the last message corrects, whatever the model reads.
-
-    A corrected count of labels has its level by definition, and who takes back the one of two levels
-    holds the other.
-
-    Args:
-        before: Of the account without the message.
-        swaps: Figures that the message replaces.
-        outdated: From `opposed`.
-        specs: Definitions of the factors.
-    """
-    older = {factor.name: factor.level for factor in before.factors}
-    levels = {
-        swap.factor: _step(swap.after)
-        for swap in swaps
-        if swap.factor == "labels" and _step(swap.before) == older["labels"]
-    }
-    taken = {contradiction.factor for contradiction in outdated}
-    for spec in specs:
-        names = [level.name for level in spec.levels if level != spec.silent]
-        if spec.name in taken and len(names) == 2 and older[spec.name] in names:
-            levels[spec.name] = names[1 - names.index(older[spec.name])]
-    return levels
-
-
-def cued(message: str, specs: Sequence[FactorSpec]) -> dict[str, int]:
-    """How many words of a message hint at each factor."""
-    words = re.findall(r"[^\W_][\w-]*", message.lower())
-    return {spec.name: sum(word.startswith(cue.lower()) for cue in spec.cues for word in words) for spec in specs}
-
-
-def touched(before: Judgement, account: Account, specs: Sequence[FactorSpec]) -> tuple[str, ...]:
-    """Factors that older words settle and that the last message seems to speak of, the likeliest first."""
-    cues = cued(account.said[-1], specs)
-    found = [factor.name for factor in before.factors if (factor.corrected or _settled(factor)) and cues[factor.name]]
-    return tuple(sorted(found, key=lambda name: -cues[name]))
-
-
-def opposed(
-    before: Judgement, alone: Judgement, account: Account, specs: Sequence[FactorSpec], least: float
-) -> tuple[Contradiction, ...]:
-    """Where the last message says otherwise than older words, by the levels that the model reads.
-
-    Where the model finds no other level in the message, but the person says that something was wrong or asks
-    how it would be, the words about the factor that the message speaks of most are taken as outdated.
-
-    Args:
-        before: Of the account without the message.
-        alone: Of the message by itself.
-        account: With the message.
-        specs: Definitions of the factors.
-        least: Probability from which a level of the message by itself is believed.
-    """
-    message, titles = account.said[-1], {spec.name: spec.title for spec in specs}
-    newer = {factor.name: factor for factor in alone.factors}
-    more = MORE.search(message) and not CORRECTION.search(message)
-    certain, likely = [], {}
-    for older in before.factors:
-        new, words = newer[older.name], older.quote
-        other = _settled(older) and new.level != older.level
-        if not other or words is None or not _stands(account, words) or (more and older.name in COUNTED):
-            continue
-        said = new.quote if new.quote and new.quote in message else message
-        found = contradiction(older.name, titles[older.name], words, said)
-        if new.known and new.quote and new.probability >= least:
-            certain.append(found)
-        else:
-            likely[older.name] = found
-    if certain or account.contradictions or account.intent is Intent.ADDITION:
-        return tuple(certain)
-    return tuple(likely[name] for name in touched(before, account, specs) if name in likely)[:1]
+def _fact(aside: str) -> str:
+    """What stands behind an "I don't know", verbatim; empty where that tells nothing."""
+    told = set(re.findall(r"[^\W\d_][\w']*", aside.lower())) - NO_FACT
+    return aside.strip(" ,;.!–—") if told else ""
 
 
 def contradiction(factor: str, title: str, before: str, after: str) -> Contradiction:
@@ -328,18 +280,11 @@ def _heard(account: Account, message: str) -> Account:
     lead = WHAT_IF.match(message)
     start = lead.end() if lead else 0
     cue = bool(CORRECTION.search(message))
-    passages, swaps, contradictions, revoked = [*account.passages], [], [], []
-    olds = [(place, old) for place, passage in enumerate(passages) for old in figures(passage)]
-    for new, (place, old), taken in _pairs(figures(message), olds, message, eager=cue or lead is not None):
-        amount = message[new.start : new.end]
-        passage = passages[place]
-        passages[place] = passage[: old.start] + amount + passage[old.end :]
-        words = next((clause for clause in split_clauses(message) if amount in clause), message)
-        swaps.append(Swap(amount, words, _factor(old), old.value, new.value))
-        contradictions.append(contradiction(_factor(old), "Figures", old.text, new.text))
-        if taken is not None:
-            revoked.append(taken)
-        break
+    olds = [(place, old) for place, passage in enumerate(account.passages) for old in figures(passage)]
+    pairs = _pairs(message, olds, eager=cue or lead is not None)
+    passages, swaps = _replaced(account.passages, pairs, message), [_swap(pair, message) for pair in pairs]
+    contradictions = [contradiction(_factor(old), "Figures", old.text, new.text) for new, _, old, _ in pairs]
+    revoked = [pair.taken for pair in pairs if pair.taken is not None]
     if lead is not None or (swaps and _asks(message) and not FIRM.search(message)):
         statement = message[start:].rstrip(" ?？.") + "."
         return replace(account, passages=(*passages, statement), swaps=(*account.swaps, *swaps), intent=Intent.WHAT_IF)
@@ -352,20 +297,47 @@ def _heard(account: Account, message: str) -> Account:
     )
 
 
-def _pairs(
-    news: Sequence[Figure], olds: Sequence[tuple[int, Figure]], message: str, *, eager: bool
-) -> list[tuple[Figure, tuple[int, Figure], Figure | None]]:
-    """New figures with the older one each takes the place of, and the mention of it that was taken back."""
-    pairs: list[tuple[Figure, tuple[int, Figure], Figure | None]] = []
+def _replaced(passages: Sequence[str], pairs: Sequence[Pair], message: str) -> list[str]:
+    left = [*passages]
+    # From the last one on, so that the places of the others stay true.
+    for new, place, old, _ in sorted(pairs, key=lambda pair: pair.old.start, reverse=True):
+        left[place] = left[place][: old.start] + message[new.start : new.end] + left[place][old.end :]
+    return left
+
+
+def _swap(pair: Pair, message: str) -> Swap:
+    amount = message[pair.new.start : pair.new.end]
+    words = next((clause for clause in split_clauses(message) if amount in clause), message)
+    return Swap(amount, words, _factor(pair.old), pair.old.value, pair.new.value)
+
+
+def _pairs(message: str, olds: Sequence[tuple[int, Figure]], *, eager: bool) -> list[Pair]:
+    """New figures with the older one each takes the place of; a figure stands in one pair only."""
+    news = figures(message)
+    pairs: list[Pair] = []
+    for pair in [*_denials(message, news, olds, eager=eager), *_likeliest(message, news, olds)]:
+        clash = any(pair.new in (other.new, other.taken) or pair[1:3] == other[1:3] for other in pairs)
+        if not clash and _meant(pair, pairs[0].new if pairs else None, message, eager=eager):
+            pairs.append(pair)
+    return pairs
+
+
+def _denials(message: str, news: Sequence[Figure], olds: Sequence[tuple[int, Figure]], *, eager: bool) -> list[Pair]:
+    """Older figures that the message mentions, each with the one in its place: "400, not 4,000"."""
+    pairs: list[Pair] = []
     for taken in news:
         same = [item for item in olds if item[1].value == taken.value]
         denied = bool(NOT.search(message[: taken.start]))
         others = [new for new in news if new.value != taken.value and same and (denied or _fit(new, same[-1][1]))]
         if others and (denied or eager):
-            nearest = min(others, key=lambda new: abs(new.start - taken.start))
-            pairs.append((nearest, same[-1], taken if denied else None))
-    if pairs:
-        return pairs
+            nearest = min(others, key=lambda new: (not _fit(new, same[-1][1]), abs(new.start - taken.start)))
+            pairs.append(Pair(nearest, *same[-1], taken if denied else None))
+    return sorted(pairs, key=lambda pair: -_fit(pair.new, pair.old))
+
+
+def _likeliest(message: str, news: Sequence[Figure], olds: Sequence[tuple[int, Figure]]) -> list[Pair]:
+    """For each new figure the older one that it fits best; the surest pair comes first."""
+    pairs: list[Pair] = []
     for new in news:
         around = message[max(new.start - 30, 0) : new.start + len(new.text) + 15]
         if new.kind is None and (0 < new.value < 1 or YEAR.fullmatch(new.text)):
@@ -373,9 +345,47 @@ def _pairs(
         if MORE.search(around) or any(old.value == new.value and old.kind is new.kind for _, old in olds):
             continue
         ranked = sorted(olds, key=lambda item: (_fit(new, item[1]), _likely(new, item[1]), item[0], item[1].start))
-        if ranked and _fit(new, ranked[-1][1]) >= (1 if eager else 2):
-            pairs.append((new, ranked[-1], None))
-    return sorted(pairs, key=lambda pair: -_fit(pair[0], pair[1][1]))
+        pairs += [Pair(new, *item) for item in ranked[-1:]]
+    return sorted(pairs, key=lambda pair: -_fit(pair.new, pair.old))
+
+
+def _meant(pair: Pair, first: Figure | None, message: str, *, eager: bool) -> bool:
+    """Whether a figure is to take the place of the older one; in doubt both are kept.
+
+    Args:
+        pair: The two.
+        first: The new figure that surely takes the place of an older one, if there is one.
+        message: In which the new figure stands.
+        eager: Whether the message corrects something or asks how it would be.
+    """
+    fit = _fit(pair.new, pair.old)
+    if pair.taken is not None:
+        return first is None or fit >= 1
+    if eager and first is None:
+        return fit >= 1
+    if fit < 2:
+        return False
+    sentence, before = _sentence(message, pair.new)
+    if first is None and _asks(sentence) and not FIRM.search(message):
+        # It becomes a what-if, which overwrites nothing.
+        return True
+    if FOREIGN.search(sentence):
+        return False
+    return _claimed(sentence, before, pair.new) or (first is not None and sentence == _sentence(message, first)[0])
+
+
+def _sentence(message: str, figure: Figure) -> tuple[str, str]:
+    """The sentence of a figure, and what of it stands before the figure."""
+    ends = [match.end() for match in SENTENCE_END.finditer(message)]
+    start = max((end for end in ends if end <= figure.start), default=0)
+    end = min((end for end in ends if end >= figure.end), default=len(message))
+    return message[start:end], message[start : figure.start]
+
+
+def _claimed(sentence: str, before: str, figure: Figure) -> bool:
+    """Whether a sentence gives its figure as all there is: "we have 400", "the 400", or hardly another word."""
+    rest = sentence.replace(figure.text, " ", 1)
+    return bool(CLAIM.search(before) or TOTAL.search(sentence) or FILLED.fullmatch(rest))
 
 
 def _fit(new: Figure, old: Figure) -> int:
@@ -404,9 +414,11 @@ def _period(figure: Figure) -> str:
 
 
 def _factor(old: Figure) -> str:
+    if old.kind is None:
+        return "labels" if old.labelled else ""
     if old.kind in (Kind.GPUS, Kind.MONEY):
         return "compute"
-    return "labels" if old.labelled or old.kind in (None, Kind.EXAMPLES, Kind.AUDIO) else "raw"
+    return "labels" if old.labelled or old.kind in (Kind.EXAMPLES, Kind.AUDIO) else "raw"
 
 
 def _counted(text: str, item: Quantity, found: Sequence[Amount]) -> Figure:
@@ -430,6 +442,7 @@ def _counted(text: str, item: Quantity, found: Sequence[Amount]) -> Figure:
 def _loose(text: str, amount: Amount) -> Figure:
     words = NEXT_WORDS.match(text, amount.end)
     noun = words.group(1) if words and not STOP & set(words.group(1).lower().split()) else ""
+    end = words.end(1) if words and noun else amount.end
     return Figure(
         value=amount.middle,
         kind=None,
@@ -439,7 +452,7 @@ def _loose(text: str, amount: Amount) -> Figure:
         unit="",
         start=amount.first,
         end=amount.end,
-        text=f"{text[amount.first : amount.end]} {noun}".strip(),
+        text=text[amount.first : end].strip(),
     )
 
 
@@ -481,16 +494,3 @@ def _cut(passage: str, words: str) -> str:
 def _tidied(text: str) -> str:
     text = SPACES.sub(lambda match: " " if match.end() < len(text) and text[match.end()] not in ",.;!?" else "", text)
     return re.sub(r"([,.;])(?:\s*[,;.])+", r"\1", text).strip(" ,;")
-
-
-def _step(labels: float) -> str:
-    """The level of a number of labels, as prompts/factors.toml defines them."""
-    return next(level for limit, level in LABEL_STEPS if labels < limit)
-
-
-def _settled(factor: Factor) -> bool:
-    return factor.name != "task" and factor.quote is not None and stated(factor)
-
-
-def _stands(account: Account, words: str) -> bool:
-    return any(words in passage for passage in account.passages[:-1])

@@ -22,18 +22,31 @@ from tunewise.embedding import Embedder
 LEAST_KEPT = 12
 """Characters that must remain; a message that is nothing but orders is read as it stands."""
 PIECE = re.compile(
-    r"[^.!?。？！\n]*(?:[.!?。？！](?![\s\"”’')\]]|$)[^.!?。？！\n]*)*[.!?。？！]*[\"”’')\]]*\s*\n*\s*|\n+"
+    r"[^.!?。？！\n]*(?:[.!?](?![\s\"”’')\]]|$)[^.!?。？！\n]*)*[.!?。？！]*[\"”’')\]」』）]*\s*\n*\s*|\n+"
 )
+"""A sentence; scripts that put no spaces between words put none behind their full stop either."""
+TURN = re.compile(r"(?<=\s)(?=(?:Assistant|Human|User|Tunewise): )")
+"""Where a turn of a conversation begins in mid-sentence, as behind a text without a full stop."""
 INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
 IDS = r"use_as_is|train_from_scratch|needs_more_information|fine_tune"
+CHOICE = (
+    r"fine-?tune\b|train\b[^.\n]{0,20}\bfrom scratch\b|use\b[^.\n]{0,20}\bas (?:it )?is\b"
+    r"|(?:ask for|needs?) more information\b"
+)
+# An id of ours is none where it names a file or is called in code.
 CERTAIN = re.compile(
-    rf"\b(?:{IDS})\b|<\|[\w ]{{1,30}}\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|</?s>"
+    rf"(?<![a-z0-9_])(?:{IDS})(?![a-z0-9_(]|\.(?-i:[a-z]))"
+    r"|<\|[\w ]{1,30}\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|</?s>"
     r"|</?(?:system|assistant|user|human|verdict|instructions?)>"
-    r"|^\W*(?:assistant|ai|bot|human|user|tunewise)\s*:\s|[\"'](?:verdict|strategy|decision)[\"']\s*[:=]|\bverdict\s*[:=]"
+    rf"|^\W*tunewise\s*:\s|(?:[\"'](?:verdict|strategy|decision)[\"']|\bverdict)\s*[:=]\W*(?:{CHOICE})"
     r"|\bthe right strategy is to\b",
     re.I,
 )
-"""What no description of a situation contains: control tokens, our own labels, turns of a conversation."""
+"""What no description of a situation contains: control tokens, our own labels, a verdict of ours in advance."""
+REPLY = re.compile(r"^\W*(?:assistant|ai|bot)\s*:\s", re.I)
+"""Begins what a model is said to have answered; also a field of a form ("AI: none so far")."""
+PERSON = re.compile(r"^\W*(?:human|user)\s*:\s+", re.I)
+"""Begins what a person said in a pasted chat; what follows describes a situation as often as not."""
 CUES = tuple(
     re.compile(pattern, re.I)
     for pattern in (
@@ -110,8 +123,11 @@ class Orders:
 
     def scores(self, pieces: Sequence[str], embedder: Embedder) -> NDArray[np.float32]:
         """Log-odds that each sentence is an order."""
+        clean = [plain(piece) for piece in pieces]
         found = features(pieces, embedder) @ self.weights + self.bias
-        return np.where([bool(CERTAIN.search(plain(piece))) for piece in pieces], np.float32(99), found)
+        # The turn of a model is as suspicious as the neighbour of an order.
+        found += (self.first - self.beside) * np.array([bool(REPLY.match(piece)) for piece in clean], dtype=np.float32)
+        return np.where([bool(CERTAIN.search(piece)) for piece in clean], np.float32(99), found)
 
     def read(self, text: str, embedder: Embedder) -> Read:
         """A message as the model should read it."""
@@ -138,7 +154,7 @@ def features(pieces: Sequence[str], embedder: Embedder) -> NDArray[np.float32]:
 def split(text: str) -> list[str]:
     """Sentences with the white space behind them; together they are the text again."""
     found: list[str] = []
-    for piece in (match.group() for match in PIECE.finditer(text)):
+    for piece in (part for match in PIECE.finditer(text) for part in TURN.split(match.group())):
         if found and (not piece.strip() or not re.search(r"\w", piece)):
             found[-1] += piece
         elif piece:
@@ -147,5 +163,5 @@ def split(text: str) -> list[str]:
 
 
 def plain(piece: str) -> str:
-    """A sentence without tricks of writing: full-width letters and invisible signs."""
-    return INVISIBLE.sub("", unicodedata.normalize("NFKC", piece)).strip()
+    """A sentence without tricks of writing, full-width letters and invisible signs, and without a person's label."""
+    return PERSON.sub("", INVISIBLE.sub("", unicodedata.normalize("NFKC", piece)).strip())

@@ -75,7 +75,7 @@ def would_change(decider: Decider, factors: Sequence[Factor]) -> tuple[Counterfa
         best.setdefault(turn.changes[0].factor, turn)
     found = list(best.values())
     if len(found) < ENOUGH:
-        found += _pairs(decider, known, {turn.changes[0] for turn in singles})[: MOST_CHANGES - len(found)]
+        found += _pairs(decider, known, {turn.changes[0] for turn in singles}, set(best))[: MOST_CHANGES - len(found)]
     return tuple(turn.told for turn in found[:MOST_CHANGES])
 
 
@@ -109,8 +109,8 @@ def _turns(decider: Decider, spec: FactorSpec) -> Iterator[_Turn]:
             yield turn
 
 
-def _pairs(decider: Decider, known: Collection[str], alone: Collection[Change]) -> list[_Turn]:
-    """Pairs of changes that turn the verdict together and not alone; no fact is in two of them."""
+def _pairs(decider: Decider, known: Collection[str], alone: Collection[Change], named: Collection[str]) -> list[_Turn]:
+    """Pairs of changes that turn the verdict together and not alone; no factor is in two of them, or named already."""
     specs = {spec.name: spec for spec in decider.specs}
     turns = []
     for one, other in PAIRS:
@@ -118,12 +118,13 @@ def _pairs(decider: Decider, known: Collection[str], alone: Collection[Change]) 
             for second, far in _alternatives(decider, specs[other]):
                 turn = None if {first, second} & set(alone) else _turn(decider, (first, second), near + far)
                 turns += [turn] if turn else []
-    taken: set[Change] = set()
+    taken = set(named)
     found = []
     for turn in sorted(turns, key=lambda turn: turn.size(known)):
-        if not taken & set(turn.changes):
+        factors = {change.factor for change in turn.changes}
+        if not taken & factors:
             found.append(turn)
-            taken |= set(turn.changes)
+            taken |= factors
     return found
 
 

@@ -176,9 +176,13 @@ class PromptLibrary:
     @cached_property
     def _reasons(self) -> dict[str, Any]:
         try:
-            return tomllib.loads(self._text("reasons/because.toml"))
+            found = tomllib.loads(self._text("reasons/because.toml"))
         except tomllib.TOMLDecodeError as error:
             raise CorpusError(f"because.toml is malformed: {error}.") from error
+        for name in ("topics", *Verdict):
+            if not isinstance(found.get(name, {}), dict):
+                raise CorpusError(f"because.toml is malformed: '{name}' is not a table.")
+        return found
 
     def prompt(self, name: str) -> Prompt:
         """Read a prompt and compare its header with its template.
@@ -199,9 +203,13 @@ class PromptLibrary:
 
     @cached_property
     def digest(self) -> str:
-        """Hash of every file of the folder; ties a decision head to the prompts it was fitted on."""
+        """Hash of the factors, the examples and the prompts beside them; ties a decision head to what it was fitted on.
+
+        What lies in folders below leaves it as it is: the head has read neither the reasons nor the prompts of
+        other engines. So does what is none of ours, such as the hidden files of a desktop.
+        """
         total = hashlib.sha256()
-        for file in sorted(self.folder.glob("*.*")):
+        for file in sorted(file for file in self.folder.glob("[!.]*.*") if _is_read(file)):
             total.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
         return total.hexdigest()
 
@@ -221,6 +229,10 @@ def reason_lead(factor: str, level: str, fact: str, quote: str | None = None) ->
     """What stands between verdict and reason, in the worked examples as well as in use."""
     words = f" ({quote})" if quote else ""
     return f"\nBecause {factor}: {level}{words}\nKnown: {fact}\nReason:"
+
+
+def _is_read(file: Path) -> bool:
+    return file.suffix == ".md" or file.name in ("factors.toml", "examples.yaml")
 
 
 def _mapping(value: Any) -> dict[str, Any]:

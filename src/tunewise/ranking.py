@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from tunewise.schema import Fact
 
-WORD = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
+UNSPACED = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff"
+"""Thai, Lao, kana and Han, which are written without spaces between words."""
+WORD = re.compile(rf"[{UNSPACED}]+|[^\W_{UNSPACED}]+(?:[.-][^\W_{UNSPACED}]+)*")
 SUPPORT = 5
 """Facts of a document that its own fit is taken from."""
 Floats = NDArray[np.float64]
@@ -165,7 +167,10 @@ def best(values: NDArray[np.float32], k: int) -> list[int]:
 
 
 def terms(text: str) -> list[str]:
-    """Stemmed words of a text without stop words, for BM25; a hyphenated word also in one and by its parts."""
+    """Stemmed words of a text without stop words, for BM25; a hyphenated word also in one and by its parts.
+
+    Where a script sets no spaces, every two signs beside each other count as a word.
+    """
     return [stem for word in WORD.findall(text.lower()) for stem in _stems(word)]
 
 
@@ -175,6 +180,8 @@ def _stems(word: str) -> tuple[str, ...]:
     stem, stop = _stemmer()
     if word in stop:
         return ()
+    if re.match(f"[{UNSPACED}]", word):
+        return tuple(word[place : place + 2] for place in range(max(len(word) - 1, 1)))
     parts = [part for part in word.split("-") if part and part not in stop] if "-" in word else []
     return (stem(word.replace("-", "")), *map(stem, parts))
 

@@ -41,9 +41,18 @@ class Candidate:
     refused: str = ""
     """Why it must not be opened; empty where it may."""
 
+    @property
+    def suffix(self) -> str:
+        """Tells its format; a link goes by its own ending, not by that of the file behind it."""
+        return Path(self.name).suffix.lower()
 
-def candidates(target: Path) -> list[Candidate]:
+
+def candidates(target: Path, *, known: bool = False) -> list[Candidate]:
     """The documents in a folder at any depth, or the one file that is named; hidden ones are passed over.
+
+    Args:
+        target: The folder or file.
+        known: Documents were added from there before, so that it is no mistake where none is left.
 
     Raises:
         UserError: There is nothing at `target`, no document in it, or far too many.
@@ -51,6 +60,8 @@ def candidates(target: Path) -> list[Candidate]:
     try:
         home = target.expanduser().resolve(strict=True)
     except (OSError, RuntimeError):
+        if known:
+            return []
         raise UserError(f"There is no file or folder at {shown(str(target))}.", "Name one that exists.") from None
     if not home.is_dir():
         if home.suffix.lower() not in LOADERS:
@@ -69,7 +80,7 @@ def candidates(target: Path) -> list[Candidate]:
         found.append(Candidate(real, name) if inside else Candidate(path, name, "it is a link out of the folder"))
         if len(found) > MOST_FILES:
             raise UserError(f"{shown(str(target))} holds more than {MOST_FILES:,} documents.", "Name a smaller folder.")
-    if not found:
+    if not found and not known:
         raise UserError(f"{shown(str(target))} holds no document.", f"Put files in {FORMATS} there.")
     return found
 

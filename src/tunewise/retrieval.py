@@ -13,6 +13,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -35,10 +36,11 @@ from tunewise.ranking import Found, Layout, Side, best, query_terms, terms, wove
 from tunewise.schema import Fact, Hit
 from tunewise.spelling import Speller
 
-FORMAT = 8
+FORMAT = 9
 """Version of the layout of an index folder."""
 MANIFEST = "manifest.json"
 WORDS = "words.json"
+UNFINISHED = ".building-"
 LETTERS = re.compile(r"[a-z]+")
 BATCH = 256
 """Texts embedded between two reports of progress."""
@@ -358,7 +360,8 @@ def _build(
     root = folder.parent
     # It may hold texts of the user's own.
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    scratch = root / f".building-{os.getpid()}-{time.monotonic_ns()}"
+    _clear_unfinished(root)
+    scratch = root / f"{UNFINISHED}{os.getpid()}-{time.monotonic_ns()}"
     scratch.mkdir()
     try:
         facts = corpus.facts
@@ -390,7 +393,9 @@ def _index_words(read: Sequence[str], folder: Path) -> None:
     import bm25s
 
     searcher = bm25s.BM25(method="lucene", k1=1.2, b=0.6)
-    searcher.index([terms(text) for text in read], show_progress=False)
+    # An index of no word at all, as of signs alone, cannot be made: an empty one is never asked for.
+    words = [terms(text) for text in read]
+    searcher.index(words if any(words) else [[""] for _ in words], show_progress=False)
     searcher.save(str(folder))
 
 
@@ -406,9 +411,19 @@ def _put_in_place(scratch: Path, folder: Path, server: str | None) -> None:
 
 def forget_others(index: Index) -> None:
     """Delete every other index of the same folder: they hold texts that the user had removed."""
-    for folder in index.folder.parent.glob("*-v*"):
+    root = index.folder.parent
+    for folder in root.glob("*-v*"):
         if folder != index.folder:
             _drop(folder, index.server)
+    # Whoever has the lock now has cleared the folder before it began to build.
+    with suppress(OSError), FileLock(root.with_suffix(".lock"), timeout=0):
+        _clear_unfinished(root)
+
+
+def _clear_unfinished(root: Path) -> None:
+    """Delete what killed processes left half built; under the lock, no other one is at work."""
+    for folder in root.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _drop(folder: Path, server: str | None) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, HttpUrl, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -72,7 +73,14 @@ class Settings(BaseSettings):
     @classmethod
     def _at_home(cls, value: Path | None) -> Path | None:
         """A shell expands `~`; a settings file does not."""
-        return value.expanduser() if value else None
+        return _expanded(value) if value else None
+
+    @field_validator("model")
+    @classmethod
+    def _at_some_home(cls, value: str) -> str:
+        """A path of a model is expanded where it is opened."""
+        _expanded(Path(value))
+        return value
 
     @property
     def chroma_server(self) -> str | None:
@@ -112,6 +120,13 @@ class Settings(BaseSettings):
             ) from None
         except (ValueError, RecursionError, OSError) as error:
             raise SettingsError(f"{SETTINGS_FILE} is not valid TOML: {error}.") from None
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise PydanticCustomError("home", "no home folder is known for '{user}'", {"user": path.parts[0]}) from None
 
 
 def resource(name: str) -> Path:

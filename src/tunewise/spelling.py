@@ -1,7 +1,9 @@
 """Typing errors in a query, mended from the words of the index and of the embedder's own vocabulary.
 
-Damerau 1964: one or two letters too many, too few, wrong or swapped. A word is left alone where it is known, also
-as a form or a compound of known words, where it has a capital, or where most words are unknown (another language).
+Damerau 1964: a letter too many, too few, wrong or swapped, and in long words two that are not wrong ones. A word is
+left alone where it is known, also as a form or a compound of known words, where it is a known one with something
+before or behind it, where it has a capital, or where most words are unknown (another language). A field has words
+of its own that no list holds, so what is not clearly an error stays: "coreference" is no "conference".
 """
 
 import re
@@ -10,8 +12,10 @@ from functools import lru_cache
 
 import numpy as np
 
-LONG = 7
+LONG = 9
 """Letters from which two errors are mended."""
+MIDDLE = 7
+"""Letters from which a wrong one is."""
 SHORT = 5
 """Letters below which nothing is."""
 WRONG = 1.2
@@ -63,18 +67,25 @@ class Speller:
         """The known word that an unknown one was most likely meant to be; itself where none is near."""
         if len(word) < SHORT or self.knows(word):
             return word
-        edits, limit = (1, 1.0) if len(word) < LONG else (2, 1.0 + WRONG)
+        edits, limit = (2, 2.0) if len(word) >= LONG else (1, WRONG if len(word) >= MIDDLE else 1.0)
         apart = np.bitwise_count(self._letters ^ np.uint32(_letters(word)))
         near = (apart <= 2 * edits) & (np.abs(self._lengths - len(word)) <= edits)
         best, cost = word, np.inf
         for place in np.flatnonzero(near):
             other = self._words[place]
             distance = _distance(word, other) if other[0] == word[0] else np.inf
-            if distance <= limit:
-                count = self._counts.get(other, 0)
+            count = self._counts.get(other, 0)
+            # Among all words of the language, one that is two errors away is most often another word.
+            if distance <= (limit if count else WRONG):
                 price = distance - 0.02 * min(count, 20) - (0.3 if count else 0.0)
                 best, cost = (other, price) if price < cost else (best, cost)
-        return best
+        return word if _longer(word, best) else best
+
+
+def _longer(word: str, other: str) -> bool:
+    """Whether a word is another with something before or behind it, other than a letter that was typed twice."""
+    before = word.endswith(other) and len(word) > len(other) + 1
+    return before or (word.startswith(other) and word[-1] != other[-1])
 
 
 def _letters(word: str) -> int:

@@ -1,6 +1,6 @@
 """What the terminal shows: a fold over the events of an answer."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -17,11 +17,14 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.prompt import Prompt
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from tunewise.artifacts import PullProgress
+from tunewise.conversation import Conversation
+from tunewise.errors import TunewiseError
 from tunewise.estimation.calculator import span
 from tunewise.render import percent, source_line, what_changed
 from tunewise.schema import (
@@ -49,6 +52,7 @@ COLOURS = {
     Verdict.NEEDS_MORE_INFORMATION: "yellow",
 }
 BAR = 24
+LEAVE = "/quit"
 
 
 class AnswerView:
@@ -212,6 +216,35 @@ def estimates_table(estimates: Iterable[Estimate]) -> RenderableType:
         notes = [estimate.formula, *estimate.assumptions, estimate.source]
         table.add_row(Text(estimate.quantity), Text(span(estimate)), Text("; ".join(notes)))
     return table
+
+
+def converse(console: Console, begin: Callable[[], Conversation]) -> None:
+    """Talk until the person leaves; neither an error nor Ctrl-C while an answer is written ends the conversation.
+
+    Args:
+        console: Where to talk.
+        begin: Makes a conversation that has heard nothing yet.
+    """
+    conversation = begin()
+    console.print("Describe your situation, or ask about training and fine-tuning. /new, /quit", style="dim")
+    while (message := _said(console)) not in (LEAVE, "/exit"):
+        if message == "/new":
+            conversation = begin()
+            continue
+        try:
+            AnswerView(console).show(conversation.stream(message))
+        except TunewiseError as error:
+            console.print(str(error), style="yellow", markup=False)
+        except KeyboardInterrupt:
+            console.print("Stopped.", style="dim")
+
+
+def _said(console: Console) -> str:
+    try:
+        return Prompt.ask("[bold]you[/bold]", console=console).strip()
+    except EOFError:
+        console.print()
+        return LEAVE
 
 
 class PullBar:

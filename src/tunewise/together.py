@@ -55,7 +55,7 @@ class Lanes:
 
         Args:
             situations: As for `Advisor.judge`.
-            cancel: Stops the work when set.
+            cancel: Stops the work when set; it stays as it is.
 
         Raises:
             Cancelled: `cancel` was set.
@@ -71,7 +71,9 @@ class Lanes:
                         raise found
                     yield found
             finally:
-                token.set()
+                # Lanes that are still at work stop within their pass; a token of the caller's may serve other calls.
+                if cancel is None:
+                    token.set()
                 pool.shutdown(cancel_futures=True)
 
     def glances(self, situations: Sequence[str]) -> Iterator[Reading]:

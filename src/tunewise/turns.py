@@ -53,24 +53,21 @@ class FairLock:
                 turn.set()
             else:
                 self._waiting.append(turn)
-        while not turn.wait(0.05):
-            if cancel.is_set and self._leave(turn):
-                raise Cancelled("Stopped while waiting for the model.")
         try:
+            while not turn.wait(0.05):
+                if cancel.is_set:
+                    raise Cancelled("Stopped while waiting for the model.")
             yield
         finally:
-            self._pass_on()
+            # Ctrl-C ends the waiting, too: a turn that nobody takes would hold the lock for ever.
+            self._leave(turn)
 
-    def _leave(self, turn: threading.Event) -> bool:
+    def _leave(self, turn: threading.Event) -> None:
+        """Give up a place among those who wait, or pass the lock on where it was one's turn already."""
         with self._mutex:
-            if turn.is_set():
-                return False
-            self._waiting.remove(turn)
-            return True
-
-    def _pass_on(self) -> None:
-        with self._mutex:
-            if self._waiting:
+            if not turn.is_set():
+                self._waiting.remove(turn)
+            elif self._waiting:
                 self._waiting.popleft().set()
             else:
                 self._held = False

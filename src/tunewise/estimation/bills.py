@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from tunewise.estimation.numbers import amounts
 from tunewise.estimation.quantities import Quantity, first
@@ -60,22 +61,24 @@ def bill(text: str, found: Sequence[Quantity]) -> Bill | None:
     prices = [item for item in found if item.kind is Kind.MONEY and item.number > 0]
     millions = [price for price in prices if PER_MILLION.match(text, price.end)]
     if millions:
-        return _tokens(_spread(text, millions, prices), found)
-    for price in prices:
-        behind = text[price.end :]
-        if price.unit.endswith("/hour"):
-            unsure = SIZES.search(text) or MACHINE.search(text)
-            return None if unsure else _rent(text, price, found)
-        if len(prices) == 1 and (item := PER_ITEM.match(behind)):
-            return _items(price, item["item"], found)
+        return _tokens(text, millions, prices, found)
+    if hourly := [price for price in prices if price.unit.endswith("/hour")]:
+        unsure = SIZES.search(text) or MACHINE.search(text) or len({(price.number, price.unit) for price in hourly}) > 1
+        return None if unsure else _rent(text, hourly[0], found)
+    if len(prices) == 1 and (item := PER_ITEM.match(text, prices[0].end)):
+        return _items(prices[0], item["item"], found)
     return None
 
 
 def _rent(text: str, price: Quantity, found: Sequence[Quantity]) -> Bill | None:
     currency = price.unit.partition("/")[0]
-    cards = next((item for item in found if item.kind is Kind.GPUS), None)
+    named = [item for item in found if item.kind is Kind.GPUS]
+    cards = named[0] if named else None
     spans = [item for item in found if item.kind is Kind.DAYS]
     if len(spans) > 1 or (cards and not cards.number) or not (cards or RENTS.search(text)):
+        return None
+    # Which of them the price is for, and for how long, is anybody's guess.
+    if any(not _again(item, named[0]) for item in named[1:]):
         return None
     time = spans[0] if spans else None
     count = cards.number if cards else 1.0
@@ -93,6 +96,11 @@ def _rent(text: str, price: Quantity, found: Sequence[Quantity]) -> Bill | None:
     return Bill(topic=Topic.RENT, estimate=span, sentence=words)
 
 
+def _again(card: Quantity, first: Quantity) -> bool:
+    """Whether cards are those named first ("all 8 GPUs"), one of them ("for each H100"), or none ("we own no GPU")."""
+    return not card.number or (card.gpu in (None, first.gpu) and card.number in (1, first.number))
+
+
 def _card_hours(text: str) -> float | None:
     """GPU-hours that a text names: "150 GPU-days"."""
     for amount in amounts(text):
@@ -101,51 +109,71 @@ def _card_hours(text: str) -> float | None:
     return None
 
 
-def _spread(text: str, millions: Sequence[Quantity], prices: Sequence[Quantity]) -> list[Quantity]:
-    """The prices of a million tokens: also the first of "$3 in and $15 out per million"."""
-    if len(millions) == 1 and len(prices) == 2 and prices[1] is millions[0]:
-        between = text[prices[0].end : prices[1].start]
-        return list(prices) if len(between) <= len(" input tokens and ") else list(millions)
-    return list(millions)
-
-
-def _tokens(prices: Sequence[Quantity], found: Sequence[Quantity]) -> Bill | None:
+def _tokens(
+    text: str, millions: Sequence[Quantity], prices: Sequence[Quantity], found: Sequence[Quantity]
+) -> Bill | None:
     """Requests or items times tokens of each, or tokens as they are; two prices go with two kinds of tokens."""
-    each = [item.number for item in found if item.kind is Kind.CONTEXT]
-    totals = [item.number for item in found if item.kind is Kind.TOKENS]
-    rates, counts = ([item for item in found if item.kind is kind] for kind in (Kind.RATE, Kind.EXAMPLES))
-    epochs = first(found, Kind.EPOCHS)
-    times, work, monthly = 1.0, "", ""
-    parts = each
-    if rates and each and len(rates) == 1:
-        times, monthly = rates[0].number * MONTH, " a month"
-        work = f"{rates[0].number:,.0f} a day × {MONTH} days × "
-    elif not rates and len(counts) == 1 and each:
-        times, work = counts[0].number, f"{counts[0].number:,.0f} × "
-    elif not rates and totals and not each:
-        parts = totals
-    else:
+    parts, times, work, monthly = _work(found)
+    paid = _paid(text, millions, prices, parts)
+    if len(parts) not in (1, 2) or len(paid) not in (1, len(parts)) or len({price.unit for price in paid}) > 1:
         return None
-    if len(parts) > 2 or (len(prices) > 1 and len(prices) != len(parts)):
-        return None
-    if epochs:
-        times, work = times * epochs.number, f"{epochs.number:g} epochs × {work}"
-    paid = list(prices) if len(prices) == len(parts) else [prices[0]] * len(parts)
-    unit = prices[0].unit
-    cost = sum(times * part / 1e6 * price.number for part, price in zip(parts, paid, strict=True))
-    words = " and ".join(
-        f"{times * part:,.0f} tokens{monthly} at {price.number:g} {unit} a million"
-        for part, price in zip(parts, paid, strict=True)
-    )
     one = "one price for all tokens; those of an answer often cost several times those of a prompt"
+    assumptions = (one,) if len(paid) == 1 else ()
+    if epochs := first(found, Kind.EPOCHS):
+        times, work = times * epochs.number, f"{epochs.number:g} epochs × {work}"
+    paid = paid if len(paid) == len(parts) else [paid[0]] * len(parts)
+    lots = [(times * _written(part), price) for part, price in zip(parts, paid, strict=True)]
+    unit = paid[0].unit
+    words = " and ".join(
+        f"{tokens:,.0f} tokens{monthly} at {price.number:g} {unit} a million" for tokens, price in lots
+    )
     estimate = _estimate(
         f"bill for tokens{monthly}",
-        cost,
+        sum(tokens / 1e6 * price.number for tokens, price in lots),
         unit + ("/month" if monthly else ""),
         f"{work}tokens × price: {words}",
-        *((one,) if len(prices) == 1 else ()),
+        *assumptions,
     )
     return Bill(topic=Topic.TOKEN_BILL, estimate=estimate, sentence=words)
+
+
+def _work(found: Sequence[Quantity]) -> tuple[list[Quantity], float, str, str]:
+    """The kinds of tokens, how often they come, that in words, and " a month" if it is; no kind where it is unclear."""
+    each = [item for item in found if item.kind is Kind.CONTEXT]
+    totals = [item for item in found if item.kind is Kind.TOKENS]
+    rates, counts = ([item for item in found if item.kind is kind] for kind in (Kind.RATE, Kind.EXAMPLES))
+    if rates and each and len(rates) == 1:
+        return each, rates[0].number * MONTH, f"{rates[0].number:,.0f} a day × {MONTH} days × ", " a month"
+    if not rates and len(counts) == 1 and each:
+        return each, counts[0].number, f"{counts[0].number:,.0f} × ", ""
+    return ([] if rates or each else totals), 1.0, "", ""
+
+
+def _paid(
+    text: str, millions: Sequence[Quantity], prices: Sequence[Quantity], parts: Sequence[Quantity]
+) -> list[Quantity]:
+    """The prices of a million tokens, also where it is said of one only; none where another price may be one, too."""
+    bare = [price for price in prices if price in millions or "/" not in price.unit]
+    if len(millions) > 1 or len(bare) == 1:
+        return list(millions)
+    for pair in pairwise(bare):
+        if millions[0] in pair and _belong(text, pair, parts):
+            return list(pair)
+    unsure = len(parts) > 1 or any(part.start < price.start < millions[0].start for part in parts for price in bare)
+    return [] if unsure else list(millions)
+
+
+def _belong(text: str, pair: tuple[Quantity, Quantity], parts: Sequence[Quantity]) -> bool:
+    """Whether "per million" is meant of both: "$3 in and $15 out per million", "2M in at $3 and 1M out at $15 …"."""
+    one, other = pair
+    if PER_MILLION.match(text, other.end) and other.start - one.end <= len(" input tokens and "):
+        return True
+    return len(parts) > 1 and parts[0].start < one.start < parts[1].start < other.start
+
+
+def _written(tokens: Quantity) -> float:
+    """Tokens as they are billed: 1k is 1,000, though a context of 1k has 1,024."""
+    return next((amount.middle for amount in amounts(tokens.text)), tokens.number)
 
 
 def _items(price: Quantity, item: str | None, found: Sequence[Quantity]) -> Bill | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -36,13 +36,14 @@ class Places:
 def fit(advisor: Advisor, files: Sequence[Path], data: Path, out: Path) -> None:
     """Fit the heads on everything but the test split, save them and print what they are worth."""
     scenarios = [scenario for scenario in labelled.read(files) if scenario.split != "test"]
+    fitting.check_kinds(scenarios)
     copies = fitting.disturbed(scenarios, Material.load(data / "robustness"))
     advisor.load()
     with _bar("Reading scenarios") as progress:
         readings = fitting.read(advisor, [*scenarios, *copies], data / "runs" / "features.npz", progress)
     with Console(stderr=True).status("Fitting"):
         fitted = fitting.fit(advisor, scenarios, copies, readings, data / "routing")
-        heads.save(out, fitted.card, fitted.readouts)
+        heads.save(out, fitted.card, fitted.readouts, [heads.mark(scenario.id) for scenario in scenarios])
     console = Console()
     console.print(f"Fitted on {len(scenarios)} scenarios and {len(copies)} disturbed copies; out of fold:")
     for name, value in fitted.card.out_of_fold.items():
@@ -54,23 +55,27 @@ def fit(advisor: Advisor, files: Sequence[Path], data: Path, out: Path) -> None:
 def teach(advisor: Advisor, files: Sequence[Path], data: Path, out: Path, sample: int) -> None:
     """Teach the head in `out` the scenarios of some files, save it and print what it learned.
 
+    What it knows already is passed over, so that the same lesson counts once.
+
     Raises:
-        UserError: No file is named, there is nothing to hold the head by, or it belongs to another model.
+        UserError: No file is named, there is no head, nothing new, or nothing to hold the head by; or it belongs to
+            another model.
     """
     if not files:
         raise UserError("Nothing is named that the head could be taught.", "Name files of scenarios.")
+    if not (out / "head.npz").is_file():
+        raise UserError(f"There is no head in {out}.", "Copy head.npz and head.json of a head there.")
     known = heads.Heads.load(out)
     advisor.load()
     if not known.fits(advisor.model.fingerprint, advisor.library.digest):
         raise UserError(f"The head in {out} belongs to another model or other prompts.", "Fit it anew, without --onto.")
-    new = [scenario for scenario in labelled.read(files) if scenario.split != "test"]
-    names = {scenario.id for scenario in new}
+    new = [item for item in labelled.read(files) if item.split != "test" and not known.knows(item.id)]
+    if not new:
+        raise UserError("There is nothing new in these files.", "Scenarios of the test split are never taught.")
     others = labelled.read(sorted((data / "scenarios").glob("*.jsonl")))
-    old = teaching.drawn([item for item in others if item.split != "test" and item.id not in names], sample)
-    if not new or not old:
-        raise UserError(
-            "There is nothing to teach, or no other scenario to hold the head by.", "Run this in a checkout."
-        )
+    old = teaching.drawn([item for item in others if item.split != "test" and known.knows(item.id)], sample)
+    if not old:
+        raise UserError(f"Nothing in {data / 'scenarios'} is known to the head.", "Run this in a checkout.")
     copies = fitting.disturbed(new, Material.load(data / "robustness"))
     with _bar("Reading scenarios") as progress:
         readings = fitting.read(advisor, [*new, *copies, *old], data / "runs" / "features.npz", progress)
@@ -82,7 +87,8 @@ def teach(advisor: Advisor, files: Sequence[Path], data: Path, out: Path, sample
                 "out_of_fold": known.card.out_of_fold | {f"taught {name}": value for name, value in figures.items()},
             }
         )
-        heads.save(out, card, {"topic": known.topic, "sheet": known.sheet, **known.factors, "verdict": head})
+        readouts = {"topic": known.topic, "sheet": known.sheet, **known.factors, "verdict": head}
+        heads.save(out, card, readouts, [*known.known, *(heads.mark(scenario.id) for scenario in new)])
     console = Console()
     console.print(f"Taught {len(new)} scenarios, held by {len(old)} of the {known.card.scenarios} that it knew:")
     for name, value in figures.items():
@@ -105,6 +111,9 @@ def chosen(files: Sequence[Path], split: str, sample: int | None) -> list[Scenar
 
 def evaluate(advisor: Advisor, scenarios: Sequence[Scenario], plan: runs.Plan, places: Places, *, fresh: bool) -> bool:
     """Run, write the report, print its table; True where an earlier run was significantly better."""
+    if advisor.settings.engine:
+        # The plain prompt is asked of the local model, which has no part in such a run.
+        plan = replace(plan, plain=0)
     advisor.load()
     material = Material.load(places.data / "robustness")
     card = runs.card_of(advisor, scenarios)

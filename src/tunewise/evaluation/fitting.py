@@ -5,6 +5,7 @@ penalty the solution lies in the span of the rows (Kimeldorf and Wahba 1971), so
 coordinates as there are scenarios instead of 20,000, and a fold of cross-validation takes a second.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,10 +19,11 @@ from sklearn.model_selection import GroupKFold, StratifiedKFold
 
 from tunewise import decision, dialogue
 from tunewise.advisor import Advisor
+from tunewise.errors import InputError, UserError
 from tunewise.evaluation import metrics
 from tunewise.evaluation.rewriting import Material
 from tunewise.evaluation.scenarios import Scenario
-from tunewise.heads import AVERAGED, POOLED, HeadCard, ReadOut, softmax
+from tunewise.heads import AVERAGED, DAMAGE, POOLED, HeadCard, ReadOut, softmax
 from tunewise.llm import DEPTHS
 from tunewise.prompts import FactorSpec
 from tunewise.schema import Verdict
@@ -87,7 +89,7 @@ class Space:
     def of(cls, rows: Rows, weights: Rows | None = None, rank: int | None = None) -> "Space":
         """Standardise rows of shape (n, features), each feature multiplied by its weight.
 
-        Of the coordinates, the `rank` of most variance are kept; all where None.
+        Of the coordinates, those of most variance are kept, fewer than `rank`; all where None.
         """
         mean, scale = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-3)
         return cls.scaled(rows, mean, scale if weights is None else scale / weights, rank)
@@ -148,9 +150,14 @@ def read(
         scenarios: n of them.
         cache: Where readings are kept; an interrupted reading goes on from there.
         progress: Called with scenarios read and to be read.
+
+    Raises:
+        UserError: A scenario does not fit the context window.
     """
     key = advisor.library.digest[:16] + advisor.model.fingerprint[:16] + repr(DEPTHS)
     known = _known(cache, key)
+    for scenario in scenarios:
+        _check_length(advisor, scenario)
     missing = [scenario.situation for scenario in scenarios if scenario.situation not in known]
     if missing:
         lanes = Lanes(advisor)
@@ -159,8 +166,7 @@ def read(
                 vector = advisor.embedder.encode([text])[0]
                 known[text] = decision.features(reading.states, reading.pooled, vector)
                 if place % KEEP_EVERY == 0 or place == len(missing):
-                    cache.parent.mkdir(parents=True, exist_ok=True)
-                    np.savez(cache, key=np.array(key), texts=np.array(list(known)), rows=np.array(list(known.values())))
+                    _keep(cache, key, known)
                 progress(place, len(missing))
         finally:
             lanes.close()
@@ -168,6 +174,26 @@ def read(
     width, count = advisor.model.width, len(advisor.library.factors) + 1
     states = rows[:, : (count + POOLED) * width].reshape(len(rows), -1, width)
     return Readings(rows, states[:, :count], states[:, count:])
+
+
+def _check_length(advisor: Advisor, scenario: Scenario) -> None:
+    try:
+        advisor.check_length(scenario.situation)
+    except InputError as error:
+        raise UserError(f"Scenario {scenario.id} cannot be read: {error.message}", "Shorten it.") from error
+
+
+def check_kinds(scenarios: Sequence[Scenario]) -> None:
+    """Refuse scenarios that no head can be fitted on.
+
+    Raises:
+        UserError: A verdict is missing, or there are too few families to judge a fit by.
+    """
+    missing = [verdict.value for verdict in ORDER if verdict not in {scenario.verdict for scenario in scenarios}]
+    if missing:
+        raise UserError(f"No scenario has the verdict {' or '.join(missing)}.", "A head needs examples of all four.")
+    if len({scenario.family for scenario in scenarios}) < FOLDS:
+        raise UserError(f"There are fewer than {FOLDS} families of scenarios.", "A fit leaves families out in turn.")
 
 
 def disturbed(scenarios: Sequence[Scenario], material: Material) -> list[Scenario]:
@@ -220,35 +246,48 @@ def fit(
 
 
 def figures(scores: Floats, scenarios: Sequence[Scenario], temperature: float) -> dict[str, float]:
-    """Accuracy strict and fair, the train-versus-fine-tune slice, and calibration, of log-odds (n, 4)."""
+    """Accuracy strict and fair, the train-versus-fine-tune slice if any, and calibration, of log-odds (n, 4)."""
     labels = np.array([ORDER.index(scenario.verdict) for scenario in scenarios])
     chances = np.array([softmax(row / temperature) for row in scores])
     guess = chances.argmax(axis=1)
     fair = [scenario.accepts(ORDER[place]) for place, scenario in zip(guess, scenarios, strict=True)]
     core = labels < 2
-    return {
-        "strict": round(float((guess == labels).mean()), 3),
-        "fair": round(float(np.mean(fair)), 3),
-        "train_versus_fine_tune": round(float((guess[core] == labels[core]).mean()), 3),
-        "ece": round(metrics.expected_calibration_error(chances, labels), 3),
-        "log_loss": round(metrics.log_loss(chances, labels), 3),
-    }
+    found = {"strict": float((guess == labels).mean()), "fair": float(np.mean(fair))}
+    if core.any():
+        found["train_versus_fine_tune"] = float((guess[core] == labels[core]).mean())
+    found["ece"] = metrics.expected_calibration_error(chances, labels)
+    found["log_loss"] = metrics.log_loss(chances, labels)
+    return {name: round(value, 3) for name, value in found.items()}
 
 
 def _flips(scores: Floats, every: Sequence[Scenario], count: int) -> float:
-    """Share of the copies, which stand from `count` on, that are judged otherwise than their scenario."""
+    """Share of the copies, which stand from `count` on, that are judged otherwise than their scenario; 0 of none."""
+    if len(every) == count:
+        return 0.0
     guess = dict(zip([scenario.id for scenario in every[:count]], scores[:count].argmax(axis=1), strict=True))
     copies = zip(every[count:], scores[count:].argmax(axis=1), strict=True)
     return round(float(np.mean([guess[scenario.id] != verdict for scenario, verdict in copies])), 3)
 
 
 def _known(cache: Path, key: str) -> dict[str, Rows]:
-    if not cache.is_file():
+    try:
+        with np.load(cache, allow_pickle=False) as stored:
+            if str(stored["key"]) != key:
+                return {}
+            return dict(zip(stored["texts"].tolist(), stored["rows"], strict=True))
+    except DAMAGE:
         return {}
-    with np.load(cache, allow_pickle=False) as stored:
-        if str(stored["key"]) != key:
-            return {}
-        return dict(zip(stored["texts"].tolist(), stored["rows"], strict=True))
+
+
+def _keep(cache: Path, key: str, known: Mapping[str, Rows]) -> None:
+    """Write readings; what was written before stands until the new file is whole."""
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    partial = cache.with_name(f"{cache.stem}.{os.getpid()}.partial.npz")
+    try:
+        np.savez(partial, key=np.array(key), texts=np.array(list(known)), rows=np.array(list(known.values())))
+        partial.replace(cache)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _weights(readings: Readings) -> Rows:
@@ -406,8 +445,8 @@ def _fit_sheet(specs: Sequence[FactorSpec], scenarios: Sequence[Scenario]) -> Re
     rows = np.array([decision.one_hot(specs, first | dict(scenario.factors)) for scenario in scenarios])
     labels = np.array([ORDER.index(scenario.verdict) for scenario in scenarios])
     model = LogisticRegression(C=SHEET_STRENGTH, max_iter=1000).fit(rows, labels)
-    plain, weights = np.ones(rows.shape[1], dtype=np.float32), model.coef_.T.astype(np.float32)
-    return ReadOut(0 * plain, plain, weights, model.intercept_.astype(np.float32))
+    plain = np.ones(rows.shape[1], dtype=np.float32)
+    return ReadOut(0 * plain, plain, model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32))
 
 
 def _fit_topic(advisor: Advisor, scenarios: Sequence[Scenario], routing: Path) -> tuple[ReadOut, dict[str, float]]:

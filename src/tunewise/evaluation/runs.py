@@ -173,12 +173,13 @@ class Run:
 
 def card_of(advisor: Advisor, scenarios: Sequence[Scenario]) -> Card:
     """The card of a run of these scenarios by this advisor."""
+    made = advisor.provenance()
     return Card(
-        model=advisor.model.path.name,
-        model_sha256=advisor.model.fingerprint,
-        prompts=advisor.library.digest,
-        knowledge=advisor.index.corpus.digest,
-        head=advisor.heads.digest if advisor.heads else None,
+        model=made.model,
+        model_sha256=made.model_sha256,
+        prompts=made.prompts,
+        knowledge=made.knowledge,
+        head=made.head,
         scenarios={scenario.id: scenario.split for scenario in scenarios},
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -202,7 +203,7 @@ def load_records(folder: Path) -> list[Record]:
     if not file.exists():
         return []
     found = []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in file.read_text(encoding="utf-8").split("\n"):
         if not line:
             continue
         try:

@@ -86,7 +86,7 @@ def read(files: Iterable[Path], split: Split | None = None) -> list[Scenario]:
     found: list[Scenario] = []
     for file in files:
         try:
-            lines = file.read_text(encoding="utf-8").splitlines()
+            lines = file.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(
                 f"{file} cannot be read: {error}.", "Name a file of scenarios, one JSON object a line."

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+from tunewise.errors import UserError
 from tunewise.evaluation import metrics
 from tunewise.evaluation.runs import Card, Kind, Record
 from tunewise.evaluation.scenarios import Scenario
@@ -112,9 +113,17 @@ def summarise(
         records: Of the run.
         scenarios: The labelled set that was run.
         baselines: Guesses of other ways for each scenario, by the name of the way.
+
+    Raises:
+        UserError: No scenario could be judged.
     """
+    ids = {scenario.id for scenario in scenarios}
+    records = [record for record in records if record.scenario in ids]
     judged = _by_id(records, "judged")
     kept = [scenario for scenario in scenarios if scenario.id in judged and judged[scenario.id].verdict]
+    if not kept:
+        told = next((record.error for record in records if record.error), "there are no records")
+        raise UserError(f"No scenario could be judged: {told}", "Mend that, then run it again.")
     chances = np.array([[judged[s.id].probabilities[verdict] for verdict in ORDER] for s in kept])
     labels = np.array([ORDER.index(scenario.verdict) for scenario in kept])
     guesses = [ORDER[int(place)] for place in chances.argmax(axis=1)]

@@ -44,6 +44,8 @@ from tunewise.schema import (
 if TYPE_CHECKING:
     from tunewise.evaluation.comparison import Comparison
 
+UNCALIBRATED = "not calibrated"
+"""Words of the note on probabilities that stand for no frequency."""
 CLOSE = 0.5
 """Confidence below which no verdict is more likely than not."""
 SURE = 0.8
@@ -102,6 +104,8 @@ class View:
     """The decision after the last correction."""
     changed: str = ""
     """What a correction or the last message changed, in words."""
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    """Levels, by factor, that the user set in the sheet since the last answer."""
     counsel: Counsel = field(default_factory=Counsel)
     """How to act on the verdict."""
     figures: tuple[Estimate, ...] = ()
@@ -158,7 +162,9 @@ class View:
         if self.verdict is None:
             return ""
         confidence = self.verdict.confidence
-        odds = f"{round(10 * confidence)} in 10 such verdicts are right"
+        odds = _odds(confidence)
+        if any(UNCALIBRATED in note for note in self.verdict.notes):
+            odds = UNCALIBRATED
         sure = certainty(self.verdict.probabilities, confidence)
         return odds if sure is Certainty.CLOSE else f"{sure} · {odds}"
 
@@ -209,6 +215,12 @@ class View:
         fields = {name: getattr(self.judged, name) for name in Judgement.model_fields if name != "timings"}
         rest = {"reasons": self.reasons, "estimates": self.figures, **dict(self.counsel)}
         return Advice(**{**dict(self.advice), **fields, **rest})
+
+
+def _odds(confidence: float) -> str:
+    # Ten in ten would be a promise.
+    share = "more than 9" if confidence >= 0.95 else str(round(10 * confidence))
+    return f"{share} in 10 such verdicts are right"
 
 
 def certainty(probabilities: Mapping[Verdict, float], confidence: float) -> Certainty:

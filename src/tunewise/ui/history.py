@@ -9,9 +9,22 @@ from typing import Any, NotRequired, TypedDict
 
 from tunewise.advisor import Advisor
 from tunewise.conversation import Conversation
+from tunewise.counsel import counsel
 from tunewise.errors import Cancelled, InputError, TunewiseError
+from tunewise.estimation import calculator
 from tunewise.render import escape, markdown, percent, source_line
-from tunewise.schema import Advice, Answer, DoneEvent, Event, Factor, FactorEvent, Reason, TextEvent, VerdictEvent
+from tunewise.schema import (
+    Advice,
+    Answer,
+    DoneEvent,
+    Event,
+    Factor,
+    FactorEvent,
+    Judgement,
+    Reason,
+    TextEvent,
+    VerdictEvent,
+)
 from tunewise.turns import CancelToken
 from tunewise.ui.cards import View, message_with_marks
 from tunewise.ui.pasted import excerpt, notice
@@ -35,34 +48,37 @@ class Turn(TypedDict):
     """The reply as the chat shows it."""
     read: NotRequired[str]
     """What the model read of a message that is too long to be read whole."""
+    corrected: NotRequired[dict[str, str]]
+    """Levels, by factor, that the user had set in the sheet since the turn before."""
 
 
-def asked(text: str) -> Turn:
+def asked(text: str, corrected: Mapping[str, str] | None = None) -> Turn:
     """A turn without its answer yet."""
-    return Turn(user=text.strip(), result=None, text="")
+    turn = Turn(user=text.strip(), result=None, text="")
+    return Turn(**turn, corrected=dict(corrected)) if corrected else turn
 
 
 def answer(
-    advisor: Advisor, text: str, history: Sequence[Turn], cancel: CancelToken, corrected: Mapping[str, str]
+    advisor: Advisor, question: Turn, history: Sequence[Turn], cancel: CancelToken
 ) -> Iterator[tuple[Turn, View]]:
     """The turn and the view whenever there is something new to see; the model stops when nobody reads on.
 
     Args:
         advisor: Answers.
-        text: What the user says.
+        question: What the user says, from `asked`.
         history: What was said before.
         cancel: Stops the answer; what stands by then is kept.
-        corrected: Levels, by factor, that the user chose in the sheet since the last turn.
     """
     before = last_view(history)
-    turn, current = asked(text), before
+    turn, current = question, before
     drawn = 0.0
     yield turn, current
     try:
-        talk = conversation(advisor, history)
-        for factor, level in corrected.items():
-            talk.correct(factor, level)
-        turn["read"] = read = excerpt(turn["user"])
+        talk, levels = _talk(advisor, history), {**_open_levels(history), **turn.get("corrected", {})}
+        first = not talk.situation
+        before = _with_levels(advisor, talk, before, levels)
+        read = excerpt(turn["user"])
+        turn = Turn(**{**turn, "read": read})
         current = View(situation="\n".join(filter(None, [talk.situation, read])))
         for event in talk.stream(read, cancel=cancel):
             current = current.after(event)
@@ -73,8 +89,12 @@ def answer(
             if not piece or (isinstance(event, TextEvent) and time.monotonic() - drawn > REDRAW):
                 yield turn, current
                 drawn = time.monotonic()
+        if first and levels:
+            # There was nothing yet that they could have been set in.
+            yield turn, _with_levels(advisor, talk, current, levels)
     except Cancelled:
-        yield _unfinished(turn, "\n".join(filter(None, [turn["text"], STOPPED]))), current.rested()
+        stopped = _unfinished(turn, "\n".join(filter(None, [turn["text"], STOPPED])))
+        yield stopped, current.rested() if current.verdict else before
     except TunewiseError as error:
         yield _unfinished(turn, str(error)), before
     finally:
@@ -99,15 +119,59 @@ def _with_notice(turn: Turn, text: str) -> str:
 
 
 def _unfinished(turn: Turn, text: str) -> Turn:
-    return Turn(user=turn["user"], result=None, text=text, read=_heard(turn))
+    return Turn(**{**turn, "result": None, "text": text, "read": _heard(turn)})
 
 
 def conversation(advisor: Advisor, history: Sequence[Turn]) -> Conversation:
-    """A conversation that has heard the situations of these turns."""
+    """A conversation that has heard the situations of these turns, and holds the levels that the user set."""
+    talk = _talk(advisor, history)
+    _correct(talk, _open_levels(history))
+    return talk
+
+
+def _talk(advisor: Advisor, history: Sequence[Turn]) -> Conversation:
     turns = [turn for turn in history if _kind(turn) == "advice"]
     return Conversation(
         advisor, [_heard(turn) for turn in turns], [Advice.model_validate(turn["result"]) for turn in turns]
     )
+
+
+def _open_levels(history: Sequence[Turn]) -> dict[str, str]:
+    """Levels that the user set and that no verdict took up yet: it was stopped, failed, or was a mere what-if."""
+    levels: dict[str, str] = {}
+    for turn in history:
+        levels |= turn.get("corrected", {})
+        result = turn["result"] or {}
+        if _kind(turn) == "advice" and not result.get("hypothetical"):
+            levels = {}
+    return levels
+
+
+def levels_at(place: int, history: Sequence[Turn], view: View) -> dict[str, str]:
+    """Levels that hold for a turn that is put anew: those it was put with; for the last one, those set since, too."""
+    since = view.chosen if place == len(history) - 1 else {}
+    return {**history[place].get("corrected", {}), **since}
+
+
+def _correct(talk: Conversation, levels: Mapping[str, str]) -> Judgement | None:
+    """Set levels in a conversation; the decision with them, None where there is nothing to decide anew."""
+    judged = None
+    for factor, level in levels.items() if talk.situation else ():
+        judged = talk.correct(factor, level)
+    return judged
+
+
+def _with_levels(advisor: Advisor, talk: Conversation, view: View, levels: Mapping[str, str]) -> View:
+    judged = _correct(talk, levels)
+    return replace(decided_again(advisor, view, judged), chosen=levels) if judged else view
+
+
+def decided_again(advisor: Advisor, view: View, judged: Judgement) -> View:
+    """A view once the user set levels in its sheet."""
+    levels = {factor.name: factor.level for factor in judged.factors}
+    advised = counsel(judged.verdict, levels, judged.situation, advisor.index.corpus.by_id)
+    estimates = calculator.for_advice(judged.method, levels.get("input", ""), judged.situation)
+    return view.corrected(judged, advised, estimates)
 
 
 def _heard(turn: Turn) -> str:
@@ -172,7 +236,9 @@ def checked(stored: object) -> list[Turn]:
         return []
     try:
         for turn in stored:
-            if not all(isinstance(each, str) for each in (turn["user"], turn["text"], _heard(turn))):
+            levels = turn.get("corrected", {})
+            texts = (turn["user"], turn["text"], _heard(turn), *levels.keys(), *levels.values())
+            if not all(isinstance(each, str) for each in texts):
                 return []
             if turn["result"] is not None:
                 _result(turn)

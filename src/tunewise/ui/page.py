@@ -1,7 +1,10 @@
 """The page: layout, events, and the state that each browser session has of its own."""
 
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,9 +13,7 @@ from uuid import uuid4
 import gradio as gr
 
 from tunewise.advisor import Advisor
-from tunewise.counsel import counsel
-from tunewise.errors import InputError, TunewiseError
-from tunewise.estimation import calculator as figures
+from tunewise.errors import InputError, TunewiseError, UserError, with_extra
 from tunewise.reading import LARGEST
 from tunewise.render import decision_record
 from tunewise.ui import batches, calculator, cards, history, knowledge, reports
@@ -165,8 +166,8 @@ class Page:
         ways: dict[str, Any] = {**MODEL, "trigger_mode": "multiple"}
         for trigger in (message.submit, send.click):
             trigger(self._send, [message, turns, view], [*shown, message], **ways)
-        chat.retry(self._retry, turns, shown, **ways)
-        chat.edit(self._edit, turns, shown, **ways)
+        chat.retry(self._retry, [turns, view], shown, **ways)
+        chat.edit(self._edit, [turns, view], shown, **ways)
         chat.example_select(self._example, turns, shown, **ways)
 
     def _saving(self, button: gr.Button, write: Callable[..., str], name: str, source: gr.State) -> None:
@@ -201,38 +202,39 @@ class Page:
         self, text: str, turns: Sequence[Turn], session: str, corrected: Mapping[str, str] | None = None
     ) -> Iterator[Update]:
         with _errors_told(), self._line.place(session) as place:
-            kept: Any = [*turns, history.asked(text)]
-            for turn, view in self._answered(text, turns, place, corrected or {}):
+            question = history.asked(text, corrected)
+            kept: Any = [*turns, question]
+            for turn, view in self._answered(question, turns, place):
                 yield [*self._show([*turns, turn], view)[:-1], kept]
                 # The browser keeps the question and what became of it, not every word on the way.
                 kept = gr.skip()
             yield self._show([*turns, turn], view)
 
-    def _answered(
-        self, text: str, turns: Sequence[Turn], place: Place, corrected: Mapping[str, str]
-    ) -> Iterator[tuple[Turn, View]]:
+    def _answered(self, question: Turn, turns: Sequence[Turn], place: Place) -> Iterator[tuple[Turn, View]]:
         for ahead in place.waiting():
-            yield history.asked(text), View(status=_in_line(ahead))
-        yield from history.answer(self._advisor, text, turns, place.cancel, corrected)
+            yield question, View(status=_in_line(ahead))
+        yield from history.answer(self._advisor, question, turns, place.cancel)
 
     def _send(self, text: str, turns: list[Turn], view: View, request: gr.Request) -> Iterator[Update]:
         if not text.strip():
             raise gr.Error("Describe your situation in a sentence or more.", duration=6, print_exception=False)
         emptied: object = ""
-        corrected = {factor.name: factor.level for factor in view.factors if factor.corrected} if turns else {}
-        for update in self._respond(text, turns, _session(request), corrected):
+        for update in self._respond(text, turns, _session(request), view.chosen):
             yield [*update, emptied]
             emptied = gr.skip()
 
     def _example(self, turns: list[Turn], event: gr.SelectData, request: gr.Request) -> Iterator[Update]:
         yield from self._respond(str(event.value["text"]), turns, _session(request))
 
-    def _retry(self, turns: list[Turn], event: gr.RetryData, request: gr.Request) -> Iterator[Update]:
+    def _retry(self, turns: list[Turn], view: View, event: gr.RetryData, request: gr.Request) -> Iterator[Update]:
         place = history.place_of(event.index)
-        yield from self._respond(turns[place]["user"], turns[:place], _session(request))
+        levels = history.levels_at(place, turns, view)
+        yield from self._respond(turns[place]["user"], turns[:place], _session(request), levels)
 
-    def _edit(self, turns: list[Turn], event: gr.EditData, request: gr.Request) -> Iterator[Update]:
-        yield from self._respond(str(event.value), turns[: history.place_of(event.index)], _session(request))
+    def _edit(self, turns: list[Turn], view: View, event: gr.EditData, request: gr.Request) -> Iterator[Update]:
+        place = history.place_of(event.index)
+        levels = history.levels_at(place, turns, view)
+        yield from self._respond(str(event.value), turns[:place], _session(request), levels)
 
     def _stop(self, request: gr.Request) -> None:
         self._line.stop(_session(request))
@@ -251,11 +253,8 @@ class Page:
                 if factor.corrected:
                     conversation.correct(factor.name, factor.level)
             judged = conversation.correct(chosen["factor"], chosen["level"])
-            levels = {factor.name: factor.level for factor in judged.factors}
-            advised = counsel(judged.verdict, levels, judged.situation, self._advisor.index.corpus.by_id)
-            return view.corrected(
-                judged, advised, figures.for_advice(judged.method, levels.get("input", ""), judged.situation)
-            )
+            decided = history.decided_again(self._advisor, view, judged)
+            return replace(decided, chosen={**view.chosen, chosen["factor"]: chosen["level"]})
 
         corrected = _told(decide)
         return [corrected, *self._panels(corrected)]
@@ -281,10 +280,50 @@ class Page:
 
 
 def serve(advisor: Advisor, *, host: str, port: int | None, open_browser: bool, mcp: bool) -> None:
-    """Load everything, then serve the page until interrupted."""
+    """Load everything, then serve the page until interrupted.
+
+    Raises:
+        UserError: The page cannot be served at this address.
+        WorkError: The library for MCP is missing.
+    """
+    if mcp:
+        with with_extra("mcp"):
+            import_module("mcp")
+    place = host if port is None else f"{host}:{port}"
+    refusal = UserError(f"The page cannot be served at {place}.", "Choose another --port or --host.")
+    if not _can_be_had(host, port):
+        raise refusal
     advisor.load()
     blocks = Page(advisor).blocks
     blocks.queue(default_concurrency_limit=8, max_size=64)
+    try:
+        _launch(blocks, host=host, port=port, open_browser=open_browser, mcp=mcp)
+    except OSError:
+        raise refusal from None
+    speak_json(blocks)
+    print(f"Tunewise is at {blocks.local_url} (Ctrl-C stops it).", flush=True)
+    blocks.block_thread()
+
+
+def _can_be_had(host: str, port: int | None) -> bool:
+    """Whether the page can be served there: Gradio tries a host that is none for minutes, and with the model loaded."""
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port or 0, type=socket.SOCK_STREAM)
+    # A name that is none at all cannot even be encoded.
+    except (OSError, UnicodeError):
+        return False
+    return any(_is_free(family, address) for family, *_, address in found)
+
+
+def _is_free(family: socket.AddressFamily, address: Any) -> bool:
+    try:
+        socket.create_server(address, family=family).close()
+    except OSError:
+        return False
+    return True
+
+
+def _launch(blocks: gr.Blocks, *, host: str, port: int | None, open_browser: bool, mcp: bool) -> None:
     blocks.launch(
         server_name=host,
         server_port=port,
@@ -300,9 +339,6 @@ def serve(advisor: Advisor, *, host: str, port: int | None, open_browser: bool, 
         max_threads=THREADS,
         prevent_thread_lock=True,
     )
-    speak_json(blocks)
-    print(f"Tunewise is at {blocks.local_url} (Ctrl-C stops it).", flush=True)
-    blocks.block_thread()
 
 
 def _theme() -> gr.themes.Base:

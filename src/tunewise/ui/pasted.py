@@ -4,6 +4,7 @@ import re
 
 from tunewise import dialogue
 from tunewise.errors import InputError
+from tunewise.factors import UNSPACED
 
 LONG = 6_000
 """Characters up to which a message is read whole; reading more takes the model over ten seconds."""
@@ -13,7 +14,7 @@ LONGEST = 200_000
 """Characters that are looked through."""
 PASSAGE = 300
 """Characters of a passage, about: whole sentences are kept together."""
-SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?]+|\n+|$)\s*")
+SENTENCE = re.compile(r"[^.!?。！？\n]*(?:[.!?。！？]+|\n+|$)\s*")
 OWN, DIGIT, QUESTION, EDGE = 0.5, 0.25, 0.25, 2.0
 """What counts for a passage beside words of the field: it speaks of 'us', counts, asks, begins or ends the message."""
 MOST_WORDS = 3
@@ -51,8 +52,12 @@ def notice(text: str, read: str) -> str:
     """What a reader must know of a message that was not read whole; empty where it was."""
     if read == text:
         return ""
+    # Words cannot be counted where most letters belong to a script that sets none apart.
+    unit, whole, part = "words", len(text.split()), len(read.split())
+    if len(UNSPACED.findall(text)) > len(text) / 2:
+        unit, whole, part = "characters", len(text), len(read)
     return (
-        f"Your message is long ({len(text.split()):,} words). The verdict rests on the {len(read.split()):,} words "
+        f"Your message is long ({whole:,} {unit}). The verdict rests on the {part:,} {unit} "
         "that say most about the project; they stand under “What it read in your words”."
     )
 
