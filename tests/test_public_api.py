@@ -41,6 +41,13 @@ def test_help_appears_at_once(tunewise):
     assert min(times) <= 0.5
 
 
+def test_help_loads_neither_the_tables_of_the_estimates_nor_the_schema():
+    code = (
+        "import sys, tunewise.cli; print([name for name in sys.modules if 'estimation' in name or 'pydantic' in name])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 def test_advice_has_the_documented_fields():
     documented = {
         "verdict", "confidence", "probabilities", "method", "factors", "reasons", "would_change", "questions",

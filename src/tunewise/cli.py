@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tunewise import cli_batch, cli_estimate, cli_index
+from tunewise import cli_batch, cli_index, cli_later
 from tunewise.errors import InputError, TunewiseError, UserError, WorkError, with_extra
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ app = typer.Typer(
 )
 models = typer.Typer(no_args_is_help=True, help="The model files: what is known, what is here.", rich_markup_mode=None)
 app.add_typer(models, name="models")
-app.add_typer(cli_estimate.app, name="estimate")
+app.add_typer(cli_later.estimates, name="estimate")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
 ModelName = Annotated[str | None, typer.Argument(help="A name of 'tunewise models list'; the one in use if left out.")]

@@ -14,12 +14,7 @@ from tunewise.estimation.quantities import read, stated
 from tunewise.estimation.rules import Kind
 from tunewise.schema import Estimate, Method
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Compute, memory, data and cost by formulas.\n\nEach figure comes with its formula and source; "
-    "no model takes part. Quantities are read as people write them: 7B, 1.5 billion, 2T tokens, 8xA100, 8k.",
-)
+app = typer.Typer()
 Size = Annotated[str, typer.Argument(help="Parameters of the model: 7B, 350M, 1.5 billion.")]
 Cards = Annotated[str, typer.Option("--gpu", help="Which cards: A100, 8xH100, 'two 3090s'.")]
 Bits = Annotated[float, typer.Option(min=1, max=64, help="Bits of a weight.")]
