@@ -36,5 +36,7 @@ USER tunewise
 WORKDIR /var/lib/tunewise
 VOLUME /var/lib/tunewise
 EXPOSE 7860
+# The first process of a container ignores SIGTERM, and would be killed after ten seconds.
+STOPSIGNAL SIGINT
 HEALTHCHECK --start-period=10m CMD python -c "import urllib.request as r; r.urlopen('http://127.0.0.1:7860/', timeout=5)"
 CMD ["tunewise", "ui", "--host", "0.0.0.0", "--port", "7860", "--no-browser"]

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tunewise import batching, corpus, dialogue, gguf, grounding, loaders
+from tunewise import batching, corpus, dialogue, gguf, grounding, loaders, tables
 from tunewise.artifacts import Catalogue, ModelStore
 from tunewise.errors import TunewiseError
 from tunewise.estimation import calculator, catalogue, quantities
@@ -132,7 +132,7 @@ def _sizes(message: str) -> object:
 
 
 def _table(file: Path) -> object:
-    table = batching.read_table(file)
+    table = tables.read_table(file)
     return [table.text(place) for place in range(len(table.rows))]
 
 

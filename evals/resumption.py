@@ -21,8 +21,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunewise.batching import Job, read_table
+from tunewise.batching import Job
 from tunewise.schema import Judgement, Method, Provenance, Timings, Verdict
+from tunewise.tables import read_table
 
 ROWS = 400
 PAUSE = 0.004

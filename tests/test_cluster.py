@@ -6,10 +6,11 @@ import signal
 import pytest
 
 from tunewise import Settings
-from tunewise.batching import Job, read_table
+from tunewise.batching import Job
 from tunewise.cluster import Cluster
 from tunewise.errors import UserError
 from tunewise.scaling import schedule
+from tunewise.tables import read_table
 
 TEXTS = [
     "We have 4,000 labelled chest X-rays and two A100s and want to sort them by finding.",

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from tunewise import corpus
@@ -43,6 +45,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, data):
     [
         ("topic: t\ntitle: a: b", "line 3: mapping values"),
         ("title:\ntopic: t\nkind: topic\nchecked: 2026-11-23", "lacks title"),
+        (f"title: {'59:' * 200}59.5", "too large"),
+        ("title: !!float ''", "not of the kind that its tag names"),
+        ("title: !!bool 'T'", "not of the kind that its tag names"),
+        ("title: !!timestamp 'T'", "not of the kind that its tag names"),
     ],
 )
 def test_a_wrong_front_matter_is_named_in_one_line(tmp_path, header, complaint):
@@ -71,6 +77,14 @@ def test_questions_of_a_fact_belong_to_the_folder(tmp_path):
     after = corpus.load(tmp_path)
     assert after.questions == {"F1": ("what is so", "is it?")}
     assert before.digest != after.digest
+
+
+def test_a_question_may_hold_the_separators_of_unicode(tmp_path):
+    (tmp_path / "t.md").write_text(f"{HEADER}- **F1** A fact.\n{SOURCE}")
+    asked = ("one\u2028line", "another\x85line")
+    line = json.dumps({"id": "F1", "questions": asked}, ensure_ascii=False)
+    (tmp_path / corpus.QUESTIONS).write_bytes(f"{line}\r\n".encode())
+    assert corpus.load(tmp_path).questions == {"F1": asked}
 
 
 @pytest.mark.parametrize("line", ['{"id": "F2", "questions": ["x"]}', '{"id": "F1"}', "no json", "\xff"])

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from tunewise import dialogue
@@ -125,3 +127,16 @@ def test_praise_answers_an_open_question(text):
 @pytest.mark.parametrize("text", ["Hello", "ok, thanks!", "I see, that helps", "vielen Dank", "great, bye", "谢谢"])
 def test_thanks_answer_no_question(text):
     assert dialogue.courteous(text, asked=True)
+
+
+@pytest.mark.parametrize("line", ["9" * 20_000, "1,234.5," * 2_500, "1,,2" * 5_000, "5" + " " * 19_999])
+def test_a_long_line_of_figures_takes_no_time(line):
+    start = time.perf_counter()
+    assert dialogue.QUESTION.search(line) is None
+    assert time.perf_counter() - start < 4
+
+
+@pytest.mark.parametrize("told", ["4000张照片", "4,000.张照片", "大约,4000 张照片"])
+def test_a_number_of_things_tells_of_a_situation(told):
+    assert dialogue.QUESTION.search(f"{told}怎么分类?") is None
+    assert dialogue.QUESTION.search("7B模型和LoRA有什么区别?") is not None

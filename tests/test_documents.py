@@ -221,6 +221,59 @@ def test_cells_that_read_alike_stay_apart_and_hidden_text_in_them_is_not_read():
     assert text == "ward | errors before | errors after | cases Dermatology | 5 | 5 | 700 All wards | 9"
 
 
+WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+
+
+def wrapped(*blocks):
+    """The text of a Word file with these blocks of XML."""
+    import docx
+    from docx.oxml import parse_xml
+
+    made = docx.Document()
+    for block in blocks:
+        made.element.body.insert(-1, parse_xml(block.replace(">", f" {WORD}>", 1)))
+    saved = io.BytesIO()
+    made.save(saved)
+    return " ".join(passage.text for passage in loaders.load(saved.getvalue(), ".docx").passages)
+
+
+def run(text, kind="t"):
+    return f"<w:r><w:{kind} xml:space='preserve'>{text}</w:{kind}></w:r>"
+
+
+@pytest.mark.parametrize(
+    ("block", "read"),
+    [
+        (f"<w:sdt><w:sdtContent><w:p>{run('A whole block in a form field.')}</w:p></w:sdtContent></w:sdt>",
+         "A whole block in a form field."),
+        (f"<w:p>{run('The budget is ')}<w:sdt><w:sdtContent>{run('5,000')}</w:sdtContent></w:sdt>"
+         f"{run(' euros.')}</w:p>", "The budget is 5,000 euros."),
+        (f"<w:p>{run('No image ')}<w:ins>{run('may ')}<w:sdt><w:sdtContent>{run('leave ')}</w:sdtContent></w:sdt>"
+         f"</w:ins><w:del>{run('must stay in ', 'delText')}</w:del>{run('the hospital.')}</w:p>",
+         "No image may leave the hospital."),
+        (f"<w:p>{run('It was ')}<w:moveFrom>{run('here ')}</w:moveFrom><w:moveTo>{run('there ')}</w:moveTo>"
+         f"<w:smartTag>{run('before ')}<w:fldSimple>{run('May.')}</w:fldSimple></w:smartTag></w:p>",
+         "It was there before May."),
+        (f"<w:tbl><w:sdt><w:sdtContent><w:tr><w:tc><w:p>{run('Dermatology')}</w:p></w:tc><w:sdt><w:sdtContent><w:tc>"
+         f"<w:sdt><w:sdtContent><w:p>{run('4,200 images')}</w:p></w:sdtContent></w:sdt></w:tc></w:sdtContent></w:sdt>"
+         "</w:tr></w:sdtContent></w:sdt></w:tbl>", "Dermatology | 4,200 images"),
+        (f"<w:p>{run('The deadline of the project: ')}<w:sdt><w:sdtPr><w:showingPlcHdr/></w:sdtPr><w:sdtContent>"
+         f"{run('Click to enter a date.')}</w:sdtContent></w:sdt></w:p>", "The deadline of the project:"),
+    ],
+)  # fmt: skip
+def test_form_fields_and_tracked_insertions_of_word_are_read_and_deletions_are_not(block, read):
+    assert wrapped(block) == read
+
+
+def test_hidden_text_in_a_link_and_the_list_of_the_headings_are_not_read():
+    hidden = "<w:r><w:rPr><w:vanish/></w:rPr><w:t>Unseen</w:t></w:r>"
+    gallery = "<w:sdtPr><w:docPartObj><w:docPartGallery w:val='Table of Contents'/></w:docPartObj></w:sdtPr>"
+    assert wrapped(
+        f"<w:sdt>{gallery}<w:sdtContent><w:p>{run('1 Introduction 3')}</w:p></w:sdtContent></w:sdt>",
+        f"<w:p>{run('See ')}<w:hyperlink>{run('the handbook.')}{hidden}</w:hyperlink></w:p>",
+    ) == "See the handbook."  # fmt: skip
+
+
 def test_passages_are_whole_sentences():
     sentences = [f"Sentence number {place} has exactly eight words here." for place in range(60)]
     passages = loaders.split([" ".join(sentences)])
@@ -444,6 +497,43 @@ def test_a_link_inside_the_folder_goes_by_its_own_ending(tmp_path, documents, un
     assert [item.name for item in done.added] == [f"{tmp_path.name}/licence.txt"] and not done.skipped
 
 
+def test_a_link_that_is_named_goes_by_its_own_ending(tmp_path):
+    (tmp_path / "sha256-abc").write_text("Everybody may copy this model.")
+    (tmp_path / "link.md").symlink_to("sha256-abc")
+    (tmp_path / "plain").symlink_to("link.md")
+    (file,) = candidates(tmp_path / "link.md")
+    assert (file.name, file.suffix, contents(file)) == ("link.md", ".md", b"Everybody may copy this model.")
+    with pytest.raises(UserError, match="plain cannot be read as a document"):
+        candidates(tmp_path / "plain")
+
+
+def test_documents_are_read_though_the_system_refuses_a_limit(monkeypatch):
+    import resource
+
+    unlimited = resource.RLIM_INFINITY
+    set_to = {}
+
+    def refuse(kind, limits):
+        if kind == resource.RLIMIT_AS:
+            raise ValueError("current limit exceeds maximum limit")
+        set_to[kind] = limits
+
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (unlimited, unlimited))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    loaders.confine()
+    assert set_to == {resource.RLIMIT_FSIZE: (0, 0), resource.RLIMIT_CORE: (0, 0)}
+
+
+def test_a_lower_limit_on_memory_stays(monkeypatch):
+    import resource
+
+    set_to: dict[int, tuple[int, int]] = {}
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (10**9, 10**9))
+    monkeypatch.setattr(resource, "setrlimit", set_to.__setitem__)
+    loaders.confine()
+    assert set_to[resource.RLIMIT_AS] == (10**9, 10**9) and set_to[resource.RLIMIT_FSIZE] == (0, 0)
+
+
 def test_too_many_files_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("tunewise.reading.MOST_FILES", 3)
     for number in range(4):
@@ -519,6 +609,17 @@ def test_documents_are_removed_by_path_or_name(handbook, documents, embedder):
     assert not list((documents.folder / "passages").iterdir()) and (handbook / "policy.pdf").is_file()
     with pytest.raises(UserError, match="No document was added"):
         documents.remove(handbook)
+
+
+def test_where_one_name_is_unknown_nothing_is_removed(tmp_path, documents, unjudged):
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text(POLICY[0])
+        documents.add([tmp_path / f"{name}.txt"], unjudged)
+    with pytest.raises(UserError, match="No document was added from typo"):
+        documents.remove("a.txt", "typo")
+    assert [item.name for item in documents.documents()] == ["a.txt", "b.txt"]
+    assert [item.name for item in documents.remove("a.txt", tmp_path / "b.txt", "a.txt")] == ["a.txt", "b.txt"]
+    assert not documents.documents()
 
 
 def test_a_file_that_broke_is_forgotten_and_named(handbook, documents, embedder):

@@ -129,6 +129,42 @@ def test_shapes_scale_with_the_size():
         ("Does a 13B fit on an RTX 4060 Ti 16GB in 8 bits?", Topic.INFERENCE_MEMORY, "(16 GB)"),
         ("how many tokens per second for 7B on 4 H100?", Topic.SERVING, "on 4 × H100 writes"),
         ("How much to train a 1.3B on 26B tokens on 8 H100 at $2/hour?", Topic.TRAINING_COST, "$253 to $650"),
+        (
+            "How long does it take to fine-tune a pre-trained 8B model on 5,000 examples on one A100?",
+            Topic.TRAINING_COST,
+            "on 7.5M tokens",
+        ),
+        (
+            "Is fine-tuning an 8B cheaper than training from scratch? How much does it cost on an H100?",
+            Topic.TRAINING_COST,
+            "on 15M tokens",
+        ),
+        ("How long to pre-train a 1B on an A100?", Topic.TRAINING_COST, "on 20B tokens"),
+        ("KV cache for Llama 3 8B at 128k tokens?", Topic.KV_CACHE, "131,072 tokens take 17 GB"),
+        ("KV cache of an 8B at 4k?", Topic.KV_CACHE, "with 4,096 tokens"),
+        ("KV cache of Llama 3 8B at 16k for 8 users at once?", Topic.KV_CACHE, "with 16,384 tokens take 17 GB"),
+        ("KV cache for Llama 3 8B, 32k, batch 4?", Topic.KV_CACHE, "with 32,768 tokens take 17 GB"),
+        ("How much memory for inference of an 8B at 128k tokens?", Topic.INFERENCE_MEMORY, "131,072 tokens of context"),
+        ("KV cache of a 7B in fp8 at 8k context?", Topic.KV_CACHE, "1.1 to 4.3 GB"),
+        ("int8 KV cache for a 7B at 8k context?", Topic.KV_CACHE, "0.54 to 2.1 GB"),
+        ("KV cache in 8 bits for Llama 3 8B at 8k context?", Topic.KV_CACHE, "take 0.54 GB"),
+        (
+            "How many H100s do I need to train a 7B on 1T tokens in 30 days?",
+            Topic.TRAINING_COST,
+            "that is 37 to 89 cards for 30 days, or",
+        ),
+        ("How many GPUs do I need to train a 7B on 1T tokens in 30 days?", Topic.TRAINING_COST, "104 to 233 cards"),
+        ("How long on A100 to train a 7B on 1T tokens?", Topic.TRAINING_COST, "GPU-hours on A100 80GB, or"),
+        ("How fast is a 70B on 2 H100s?", Topic.SERVING, "in 16 bits on 2 × H100"),
+        ("How fast is a 70B on an H100?", Topic.SERVING, "in 4 bits on H100"),
+        ("How fast is Qwen3-30B-A3B on an RTX 4090?", Topic.SERVING, "326 to 651 tokens/s"),
+        ("How fast is Mixtral 8x7B on 2 H100?", Topic.SERVING, "12.9B of them active"),
+        (
+            "How long to train a 671B mixture of experts with 37B active on 14.8T tokens on 2048 H800s?",
+            Topic.TRAINING_COST,
+            "takes 2.05M to 4.78M GPU-hours",
+        ),
+        ("Does an 8B fit on an RTX 4070 Ti Super?", Topic.INFERENCE_MEMORY, "(16 GB)"),
     ],
 )
 def test_calculation_questions_are_answered(text, topic, words):
@@ -166,6 +202,67 @@ def test_a_verdict_on_text_comes_with_memory_and_cost():
     assert "memory of QLoRA" in names and "rent of the GPUs" in names
     hours = next(figure for figure in figures if figure.unit == "GPU-hours")
     assert hours.low == pytest.approx(6 * 7e9 * 3000 * 500 * 3 / (312e12 * 3600 * 0.5))
+
+
+def test_the_labelled_examples_are_those_to_tune_on():
+    text = "We have 1.2 million support tickets, 3,000 of them labelled, and one A100 for a 7B model."
+    hours = next(item for item in calculator.for_advice(Method.QLORA, "text", text) if item.unit == "GPU-hours")
+    assert hours.low == pytest.approx(6 * 7e9 * 3000 * 500 * 3 / (312e12 * 3600 * 0.5))
+
+
+@pytest.mark.parametrize(
+    ("method", "size"), [(Method.CONTINUED_PRETRAINING, 8e9), (Method.SELF_SUPERVISED_PRETRAINING, 1e9)]
+)
+def test_words_are_tokens_of_a_pre_training(method, size):
+    figures = calculator.for_advice(method, "text", "We have 6 billion words of legal text and 8 H100.")
+    hours = next(item for item in figures if item.unit == "GPU-hours")
+    assert hours.low == pytest.approx(6 * size * 8e9 / (989e12 * 3600 * 0.45))
+
+
+@pytest.mark.parametrize("vendor", ["GPT-3", "GPT-3 (175B)"])
+def test_a_vendors_closed_model_is_not_the_one_to_tune(vendor):
+    text = f"We now pay for {vendor} prompts and want to tune a small open model on a 3090."
+    memory = next(item for item in calculator.for_advice(Method.QLORA, "text", text) if item.unit == "GB")
+    assert memory.high < 24
+    assert "8B parameters, as none is named" in " ".join(memory.assumptions)
+
+
+def test_a_size_beside_a_vendors_model_is_that_of_ones_own():
+    figures = calculator.for_advice(Method.QLORA, "text", "We want to go from GPT-3 to a 13B on a 3090.")
+    assert not any("none is named" in " ".join(item.assumptions) for item in figures)
+
+
+def test_of_a_mixture_of_experts_memory_holds_all_and_a_token_passes_the_active_ones():
+    memory = calculate("How much VRAM to run Qwen3-30B-A3B in 4 bits?")
+    assert memory is not None and memory.estimates[0].low == pytest.approx(30 * formulas.NF4_BYTES)
+    unsaid = calculate("How fast is a 30B MoE on an H100?")
+    assert unsaid is not None and "taken as active" in " ".join(unsaid.estimates[0].assumptions)
+
+
+def test_hours_of_speech_are_told_only_where_the_text_speaks_of_speech():
+    assert calculator.for_advice(Method.FULL, "audio", "We have 4,000 recordings of pump noise.") == ()
+    (speech,) = calculator.for_advice(Method.FULL, "audio", "We have 40 hours of transcribed speech.")
+    assert speech.unit == "hours of transcribed speech"
+    assert formulas.labels_needed("full", "audio") == speech
+
+
+def test_boxes_need_more_images_than_classes():
+    (boxes,) = calculator.for_advice(Method.FULL, "image", "Photos, and we want boxes around the dents.")
+    (classes,) = calculator.for_advice(Method.FULL, "image", "Photos of cardboard boxes, sorted by kind.")
+    assert boxes.low == 1500 and "F10.15" in boxes.source
+    assert classes.low == 10 and "F10.25" in classes.source
+    assert formulas.labels_needed("full", "image") == classes
+
+
+def test_a_price_cites_the_facts_of_its_card_and_no_card_has_one_without():
+    assert all((card.price is None) == (card.price_source == "") for card in gpus())
+    rents = [formulas.rental(formulas.gpu_hours(7e9, 1e9, gpu(name)), gpu(name)) for name in ("A100", "H100")]
+    assert ["F07.28" in rent.source for rent in rents if rent] == [True, False]
+    assert gpu("H200").price is None and gpu("A100 40").price is None
+
+
+def test_peaks_of_geforce_cards_are_those_with_sums_in_32_bits():
+    assert [gpu(name).tflops for name in ("3060", "4060", "3090", "4090")] == [25.5, 30, 71, 165]
 
 
 def test_no_method_no_figures():

@@ -1,19 +1,24 @@
 """The evaluation suite: figures against worked cases, runs that resume, the command with the real model."""
 
 import random
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tunewise import Verdict
+from tunewise import Advisor, Verdict
 from tunewise.errors import UserError
 from tunewise.evaluation import commands, metrics, report, runs, summary
 from tunewise.evaluation import scenarios as labelled
 from tunewise.evaluation.rewriting import Material, casual, rewrite, typos
+from tunewise.schema import Timings
 
 FILES = sorted((ROOT / "evals/scenarios").glob("*.jsonl"))
 MATERIAL = Material.load(ROOT / "evals/robustness")
+TWO = {name: MATERIAL.rewritings()[name] for name in ("typos", "injected")}
+CARD = runs.Card(model="m", model_sha256="", prompts="", knowledge="", head=None, scenarios={}, started="")
 TEXT = "We have 4,000 labelled X-rays. Nothing may leave the hospital. Should we train our own network?"
 
 
@@ -31,6 +36,15 @@ def test_an_interval_holds_its_mean_and_narrows_with_more_questions():
     few, many = metrics.interval([1, 0, 1, 1] * 5), metrics.interval([1, 0, 1, 1] * 100)
     assert few[0] < 0.75 < few[1]
     assert many[1] - many[0] < few[1] - few[0]
+
+
+@pytest.mark.parametrize(
+    ("hits", "count", "low", "high"), [(0, 20, 0, 0.1611), (5, 5, 0.5655, 1), (8, 10, 0.4902, 0.9433)]
+)
+def test_the_interval_of_a_share_has_a_width_at_its_ends_too(hits, count, low, high):
+    share = summary.Share.of([True] * hits + [False] * (count - hits))
+    assert (share.low, share.high) == pytest.approx((low, high), abs=1e-4)
+    assert summary.Share.of([]) == summary.Share(value=0, low=0, high=0, count=0)
 
 
 def test_paired_test_of_a_worked_case():
@@ -84,6 +98,31 @@ def test_typos_and_casing_change_what_they_should():
     assert 5 <= sum(word != "retrieval" for word in typos(long, random.Random(0)).split()) <= 40
 
 
+def test_a_rewriting_that_changes_nothing_is_not_tried():
+    plain = labelled.read(FILES, "dev")[0].model_copy(update={"id": "plain", "situation": "we have no labels at all"})
+    steps = runs.Plan(rewritten=1, answered=0, plain=0).steps([plain], {"casual": casual, **MATERIAL.rewritings()})
+    names = {step.rewriting for step in steps if step.kind == "rewritten"}
+    assert "casual" not in names and "shuffled" not in names
+    assert {"padded", "injected"} <= names
+
+
+def test_a_copy_that_is_not_changed_counts_for_no_flip(tmp_path):
+    first, second = (
+        labelled.read(FILES, "dev")[0].model_copy(update={"id": name, "situation": text})
+        for name, text in (("plain", "we have no labels at all"), ("told", TEXT))
+    )
+    chances = {verdict: float(verdict is Verdict.FINE_TUNE) for verdict in Verdict}
+    fields = {"verdict": Verdict.FINE_TUNE, "probabilities": chances}
+    records = [runs.Record(kind="judged", scenario=name, **fields) for name in ("plain", "told")]
+    records += [
+        runs.Record(kind="rewritten", scenario=name, rewriting="casual", verdict=verdict)
+        for name, verdict in (("plain", Verdict.FINE_TUNE), ("told", Verdict.USE_AS_IS))
+    ]
+    found = summary.summarise(CARD, records, [first, second], {}, MATERIAL.rewritings())
+    assert (found.robustness["all"].value, found.robustness["all"].count) == (1.0, 1)
+    assert summary.summarise(CARD, records, [first, second], {}, {}).robustness["all"].count == 2
+
+
 # --- runs --------------------------------------------------------------------------------------
 
 
@@ -95,7 +134,7 @@ def some():
 @pytest.fixture(scope="module")
 def run(advisor, some, tmp_path_factory):
     made = runs.Run(tmp_path_factory.mktemp("run"), runs.card_of(advisor, some))
-    steps = runs.Plan(rewritten=1, answered=1).steps(some, ["typos", "injected"])
+    steps = runs.Plan(rewritten=1, answered=1).steps(some, TWO)
     list(made.go(steps, {"default": advisor}, MATERIAL))
     return made
 
@@ -116,9 +155,40 @@ def test_an_interrupted_run_goes_on(run, advisor, some, tmp_path):
     (tmp_path / runs.RECORDS).write_text("".join(lines[:6]) + lines[6][:25])
     again = runs.Run(tmp_path, runs.card_of(advisor, some))
     assert len(again.records) == 6
-    steps = runs.Plan(rewritten=1, answered=1, plain=0).steps(some, ["typos", "injected"])
+    steps = runs.Plan(rewritten=1, answered=1, plain=0).steps(some, TWO)
     assert [record.kind for record in again.go(steps, {"default": advisor}, MATERIAL)] == ["answered"]
     assert len(runs.load_records(tmp_path)) == 7
+
+
+class Engine:
+    """In place of an advisor: cannot be reached for the scenarios that `down` names."""
+
+    def __init__(self, *down):
+        self.down, self.asked = set(down), []
+
+    def judge(self, situation):
+        self.asked.append(situation)
+        if situation in self.down:
+            raise UserError("The engine cannot be reached.")
+        chances = dict.fromkeys(Verdict, 0.25)
+        timings = Timings()
+        return SimpleNamespace(
+            verdict=Verdict.FINE_TUNE, probabilities=chances, factors=(), timings=timings, questions=()
+        )
+
+
+def test_a_step_that_failed_is_tried_again_and_the_others_are_kept(tmp_path):
+    some = runs.spread(labelled.read(FILES, "dev"), 3)
+    texts = [scenario.situation for scenario in some]
+    steps = runs.Plan(rewritten=0, answered=0, plain=0).steps(some, {})
+    down, away = Engine(*texts[1:]), Engine(texts[2])
+    first = list(runs.Run(tmp_path, CARD).go(steps, {"default": cast(Advisor, down)}, MATERIAL))
+    assert [bool(record.error) for record in first] == [False, True, True]
+    assert len(list(runs.Run(tmp_path, CARD).go(steps, {"default": cast(Advisor, away)}, MATERIAL))) == 2
+    assert away.asked == texts[1:]
+    last = runs.Run(tmp_path, CARD)
+    assert [last.done(step) for step in steps] == [True, True, False]
+    assert len(last.records) == 3
 
 
 def test_a_run_of_something_else_is_refused(run, advisor, some):
@@ -129,7 +199,7 @@ def test_a_run_of_something_else_is_refused(run, advisor, some):
 
 def test_the_report_says_what_the_records_say(run, some, tmp_path):
     found = summary.summarise(
-        runs.load_card(run.folder), list(run.records.values()), some, {"majority": [Verdict.FINE_TUNE] * 4}
+        runs.load_card(run.folder), list(run.records.values()), some, {"majority": [Verdict.FINE_TUNE] * 4}, TWO
     )
     right = [run.records["judged", scenario.id, ""].verdict is scenario.verdict for scenario in some]
     assert found.rows[0].strict.value == sum(right) / 4
@@ -145,17 +215,18 @@ def test_a_report_counts_no_record_of_another_set(run, some):
     records = list(run.records.values())
     strange = [record.model_copy(update={"scenario": "strange", "breaches": ["x"]}) for record in records]
     card = runs.load_card(run.folder)
-    assert summary.summarise(card, records + strange, some, {}) == summary.summarise(card, records, some, {})
+    found = summary.summarise(card, records, some, {}, TWO)
+    assert summary.summarise(card, records + strange, some, {}, TWO) == found
 
 
 def test_where_nothing_could_be_judged_the_first_error_is_told(run, some):
     failed = [runs.Record(kind="judged", scenario=scenario.id, error="the server is down") for scenario in some]
     with pytest.raises(UserError, match="server is down"):
-        summary.summarise(runs.load_card(run.folder), failed, some, {})
+        summary.summarise(runs.load_card(run.folder), failed, some, {}, {})
 
 
 def test_a_situation_cannot_write_html_into_the_report(run, some, tmp_path):
-    found = summary.summarise(runs.load_card(run.folder), list(run.records.values()), some, {})
+    found = summary.summarise(runs.load_card(run.folder), list(run.records.values()), some, {}, TWO)
     case = summary.ErrorCase(
         id="x", situation="<script>alert(1)</script>", label=Verdict.FINE_TUNE, verdict=Verdict.USE_AS_IS,
         confidence=0.5, fair=False, rationale="<b>bold</b>",

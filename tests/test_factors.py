@@ -1,5 +1,7 @@
 """What of a sheet needs no model."""
 
+import time
+
 import pytest
 
 from tunewise.factors import split_clauses, told_by_figures
@@ -41,3 +43,10 @@ def test_cards_that_are_told_twice_are_not_added_up():
 )
 def test_clauses_end_where_their_script_ends_them(text, clauses):
     assert split_clauses(text) == clauses
+
+
+def test_a_long_run_of_blanks_takes_no_time():
+    start = time.perf_counter()
+    assert split_clauses("We have labels" + " " * 20_000 + "and  one card") == ["We have labels", "one card"]
+    split_clauses("a" + " " * 20_000 + "b")
+    assert time.perf_counter() - start < 4

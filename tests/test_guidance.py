@@ -13,7 +13,11 @@ CASES = [
     (Verdict.TRAIN_FROM_SCRATCH, {"device": "tiny", "input": "audio"}, "", Method.SMALL_NETWORK),
     (Verdict.TRAIN_FROM_SCRATCH, {"input": "rows", "labels": "huge"}, "", Method.BOOSTED_TREES),
     (Verdict.TRAIN_FROM_SCRATCH, {"input": "rows", "labels": "dozens"}, "", Method.CLASSICAL),
-    (Verdict.TRAIN_FROM_SCRATCH, {"input": "events", "labels": "huge"}, "", Method.SUPERVISED_NETWORK),
+    *(
+        (Verdict.TRAIN_FROM_SCRATCH, {"input": "events", "labels": labels}, "", Method.BOOSTED_TREES)
+        for labels in ("dozens", "thousands", "huge", "unknown")
+    ),
+    (Verdict.TRAIN_FROM_SCRATCH, {"input": "fields", "labels": "thousands"}, "", Method.SUPERVISED_NETWORK),
     (
         Verdict.TRAIN_FROM_SCRATCH,
         {"input": "text", "raw": "vast", "labels": "none", "compute": "cluster"},
@@ -26,6 +30,11 @@ CASES = [
     (Verdict.FINE_TUNE, {"input": "image", "labels": "hundreds"}, "", Method.LINEAR_PROBE),
     (Verdict.FINE_TUNE, {"input": "molecules", "labels": "thousands"}, "", Method.LINEAR_PROBE),
     (Verdict.FINE_TUNE, {"input": "text", "raw": "plenty", "labels": "none"}, "", Method.CONTINUED_PRETRAINING),
+    *(
+        (Verdict.FINE_TUNE, {"input": kind, "raw": "plenty", "labels": labels}, "", Method.LINEAR_PROBE)
+        for kind, labels in (("image", "none"), ("audio", "dozens"), ("video", "none"))
+    ),
+    (Verdict.FINE_TUNE, {"input": "audio", "raw": "vast", "labels": "unknown"}, "", Method.FULL),
     (Verdict.FINE_TUNE, {"input": "text", "gap": "cost", "baseline": "passes"}, "", Method.DISTILLATION),
     (
         Verdict.FINE_TUNE,
@@ -39,12 +48,33 @@ CASES = [
             "Our DPO says the contracts must not leave our servers.",
             "We have no preference data, only 5,000 pairs of input and output.",
             "sorting letters to a club of green thumbs",
+            "We match customer records pairwise; 8,000 pairs are labelled.",
+            "The pairwise features of 9,000 labelled alignments go in.",
+            "We asked our DPO on Monday.",
         )
     ),
     *(
-        (Verdict.USE_AS_IS, {"input": "text", "gap": "facts"}, text, Method.RAG)
-        for text in ("questions about 40,000 pages of policy", "1.200 pages", "9,000 manuals of 20 pages each")
+        (Verdict.FINE_TUNE, {"input": "text", "labels": "thousands"}, text, Method.PREFERENCE_TUNING)
+        for text in ("28k pairwise choices", "editors gave 9,000 pairwise preference judgements", "80k pairwise votes")
     ),
+    *(
+        (Verdict.USE_AS_IS, {"input": "text", "gap": "facts"}, text, Method.RAG)
+        for text in (
+            "questions about 40,000 pages of policy",
+            "1.200 pages",
+            "4 000 pages",
+            "9,000 manuals of 20 pages each",
+            "policies of 20 pages",
+            "policies of 10 to 30 pages",
+            "one report a week",
+        )
+    ),
+    *(
+        (Verdict.USE_AS_IS, {"input": "text", "gap": "none"}, text, Method.PROMPTING)
+        for text in ("We receive invoices of 2 pages and want the totals.", "We summarise one report every week.")
+    ),
+    (Verdict.USE_AS_IS, {"input": "audio", "gap": "none"}, "a single file with birds in it", Method.OFF_THE_SHELF),
+    (Verdict.USE_AS_IS, {"input": "text", "gap": "facts"}, "a handbook of 300 pages", Method.LONG_CONTEXT),
     (Verdict.USE_AS_IS, {"input": "text", "gap": "facts", "change": "moving"}, "", Method.RAG),
     (Verdict.USE_AS_IS, {"input": "text", "gap": "facts"}, "questions on one book of 300 pages", Method.LONG_CONTEXT),
     (Verdict.USE_AS_IS, {"input": "text", "labels": "dozens"}, "", Method.FEW_SHOT),

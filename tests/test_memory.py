@@ -25,6 +25,22 @@ def heard(*turns):
 
 
 @pytest.mark.parametrize(
+    "correction",
+    ["Actually we have 512x512 images, not full size.", "Actually we have 640 x 480 images.", "Sorry, 1080p images."],
+)
+def test_the_size_of_a_picture_takes_the_place_of_no_count(correction):
+    account = heard("We have 4,000 images of floor tiles.", correction)
+    assert "4,000 images" in account.text and not account.contradictions
+
+
+def test_a_couple_hundred_is_two_hundred():
+    assert [figure.value for figure in figures("We have a couple hundred tickets, or couple hundred mails.")] == [
+        200,
+        200,
+    ]
+
+
+@pytest.mark.parametrize(
     ("correction", "stands", "gone"),
     [
         ("actually it's 400, not 4,000", "400 labelled chest X-rays", "4,000"),

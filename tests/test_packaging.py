@@ -94,3 +94,7 @@ def test_every_extra_is_bounded():
 def test_the_image_reads_documents_as_its_page_offers():
     steps = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     assert '/pip install --no-cache-dir ".[documents]"' in steps
+
+
+def test_a_container_is_stopped_by_what_the_program_hears():
+    assert "STOPSIGNAL SIGINT" in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()

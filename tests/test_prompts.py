@@ -57,6 +57,8 @@ def test_an_unknown_variable_is_an_error(library):
         "---\nname: other\nversion: 1\nvariables: []\n---\ntext",
         "---\nname: odd\nversion: 1\nvariables: [x]\n---\n{{ x",
         "---\n- a list\n---\ntext",
+        "---\nname: !!float ''\n---\ntext",
+        "---\nname: odd\nversion: " + "59:" * 200 + "59.5\n---\ntext",
     ],
 )
 def test_a_malformed_prompt_is_named(tmp_path, text):

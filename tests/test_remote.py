@@ -13,10 +13,11 @@ from pydantic import BaseModel, ConfigDict
 
 from tests.conftest import ROOT
 from tunewise import Settings, Verdict
-from tunewise.batching import Job, read_table
+from tunewise.batching import Job
 from tunewise.chatting import ChatEngine
 from tunewise.errors import EngineError, SettingsError, UserError
 from tunewise.remote import RemoteAdvisor, make_advisor
+from tunewise.tables import read_table
 
 SITUATION = "We have 4,000 labelled chest X-rays and two A100s and want to sort them by finding."
 

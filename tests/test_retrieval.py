@@ -1,5 +1,8 @@
+import os
 import shutil
 import statistics
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -139,3 +142,47 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, knowledge, embedder)
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be written"):
         Index.open(tmp_path / "file" / "index", knowledge, embedder)
+
+
+WHERE = """
+import sys
+from pathlib import Path
+from tunewise import retrieval
+client = retrieval._client(None, Path(sys.argv[1]))
+client.create_collection("vectors").add(ids=["one"], embeddings=[[1.0, 2.0]])
+print(client.get_settings().chroma_api_impl, client.get_settings().chroma_server_host)
+"""
+ELSEWHERE = {
+    "CHROMA_API_IMPL": "chromadb.api.fastapi.FastAPI",
+    "CHROMA_SERVER_HOST": "127.0.0.1",
+    "CHROMA_SERVER_HTTP_PORT": "9",
+    "IS_PERSISTENT": "false",
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "variables"),
+    [
+        ("".join(f"{name}={value}\n" for name, value in ELSEWHERE.items()).encode(), {}),
+        (b"CHROMA_SERVER_HTTP_PORT=abc\n", {}),
+        (b"NAME=\xff\n", {}),
+        (b"", ELSEWHERE),
+    ],
+)
+def test_neither_the_working_folder_nor_the_environment_sends_the_index_elsewhere(tmp_path, file, variables):
+    (tmp_path / ".env").write_bytes(file)
+    ended = subprocess.run(
+        [sys.executable, "-c", WHERE, str(tmp_path / "store")],
+        cwd=tmp_path, env={**os.environ, **variables}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ended.stdout == "chromadb.api.rust.RustBindingsAPI None\n", ended.stderr
+    assert (tmp_path / "store" / "chroma.sqlite3").is_file()
+
+
+def test_a_variable_that_chroma_cannot_use_is_one_sentence(tmp_path):
+    env = {**os.environ, "CHROMA_SERVER_HTTP_PORT": "abc"}
+    command = [sys.executable, "-c", WHERE, str(tmp_path / "store")]
+    ended = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert ended.stderr.splitlines()[-1].endswith(
+        "StoreError: Chroma cannot use CHROMA_SERVER_HTTP_PORT of the environment. Unset it."
+    )

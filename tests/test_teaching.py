@@ -15,7 +15,7 @@ from tunewise.evaluation import commands, fitting, runs, teaching
 from tunewise.evaluation import scenarios as labelled
 from tunewise.evaluation.fitting import Space
 from tunewise.evaluation.scenarios import Scenario
-from tunewise.heads import Heads, ReadOut
+from tunewise.heads import SHORT, Heads, ReadOut, shortness
 from tunewise.session import open_session
 
 STRENGTH = 0.01
@@ -58,13 +58,19 @@ def case():
 def lesson_of(case, kept):
     (old, old_labels), (new, new_labels), head, _ = case
     rows, labels = np.concatenate([new, old[:kept]]), np.concatenate([new_labels, old_labels[:kept]])
-    return teaching.Lesson.of(head, rows, labels, np.arange(NEW, NEW + kept), OLD / kept, NO_PAIRS)
+    return lesson(head, rows, labels, np.arange(NEW, NEW + kept), OLD / kept, NO_PAIRS)
+
+
+def lesson(head, rows, labels, sampled, stands_for, pairs, shares=None):
+    start = np.array([head.log_odds(row) for row in rows])
+    shares = np.ones(len(rows)) if shares is None else shares
+    return teaching.Lesson.of(head, rows, start, shares, labels, sampled, stands_for, pairs)
 
 
 def test_with_all_old_scenarios_at_hand_teaching_is_fitting_on_everything(case):
     (old, _), (new, _), head, whole = case
-    lesson = lesson_of(case, OLD)
-    taught = lesson.taught(head, lesson.change(np.arange(NEW + OLD), STRENGTH))
+    task = lesson_of(case, OLD)
+    taught = task.taught(head, task.change(np.arange(NEW + OLD), STRENGTH))
     rows = np.concatenate([new, old[:100]])
     assert np.abs(odds(head, rows) - odds(whole, rows)).max() > 0.3
     assert np.allclose(odds(taught, rows), odds(whole, rows), atol=0.01)
@@ -72,8 +78,8 @@ def test_with_all_old_scenarios_at_hand_teaching_is_fitting_on_everything(case):
 
 def test_a_sample_of_the_old_scenarios_goes_most_of_the_way(case):
     (old, _), (new, _), head, whole = case
-    lesson = lesson_of(case, OLD // 4)
-    taught = lesson.taught(head, lesson.change(np.arange(NEW + OLD // 4), STRENGTH))
+    task = lesson_of(case, OLD // 4)
+    taught = task.taught(head, task.change(np.arange(NEW + OLD // 4), STRENGTH))
     for rows in (new, old[OLD // 2 :]):
         apart = [float(np.square(odds(one, rows) - odds(whole, rows)).mean()) for one in (taught, head)]
         assert apart[0] < 0.5 * apart[1]
@@ -81,17 +87,17 @@ def test_a_sample_of_the_old_scenarios_goes_most_of_the_way(case):
 
 def test_a_head_that_is_taught_nothing_new_stays_as_it_is(case):
     (old, _), _, head, _ = case
-    lesson = lesson_of(case, OLD // 4)
-    taught = lesson.taught(head, lesson.change(np.arange(NEW, NEW + OLD // 4), STRENGTH))
+    task = lesson_of(case, OLD // 4)
+    taught = task.taught(head, task.change(np.arange(NEW, NEW + OLD // 4), STRENGTH))
     assert np.allclose(odds(taught, old[:50]), odds(head, old[:50]), atol=1e-3)
 
 
 def test_log_odds_of_rows_are_those_of_the_taught_head(case):
     _, (new, _), head, _ = case
-    lesson = lesson_of(case, OLD // 4)
-    change = lesson.change(np.arange(NEW + OLD // 4), STRENGTH)
-    found = np.array([lesson.taught(head, change).log_odds(row) for row in new])
-    assert np.allclose(found, lesson.log_odds(np.arange(NEW), change), atol=1e-3)
+    task = lesson_of(case, OLD // 4)
+    change = task.change(np.arange(NEW + OLD // 4), STRENGTH)
+    found = np.array([task.taught(head, change).log_odds(row) for row in new])
+    assert np.allclose(found, task.log_odds(np.arange(NEW), change), atol=1e-3)
 
 
 def test_a_direction_that_copies_differ_in_is_learned_less(case):
@@ -104,13 +110,30 @@ def test_a_direction_that_copies_differ_in_is_learned_less(case):
     pairs = np.array([(place + NEW, place) for place in range(NEW)])
     every, nothing = np.arange(2 * NEW), np.zeros(0, dtype=np.int64)
     steady, plain = (
-        teaching.Lesson.of(head, rows, labels, nothing, 1.0, found).taught(
-            head, teaching.Lesson.of(head, rows, labels, nothing, 1.0, found).change(every, STRENGTH)
+        lesson(head, rows, labels, nothing, 1.0, found).taught(
+            head, lesson(head, rows, labels, nothing, 1.0, found).change(every, STRENGTH)
         )
         for found in (pairs, NO_PAIRS)
     )
     moved = [np.abs(one.weights[0] - head.weights[0]).sum() for one in (steady, plain)]
     assert moved[0] < 0.6 * moved[1]
+
+
+def test_rows_that_a_read_out_counts_less_for_move_less_and_teach_it_less(case):
+    (old, _), (new, new_labels), head, _ = case
+    nothing = np.zeros(0, dtype=np.int64)
+    rows, labels = np.concatenate([new, old[:40]]), np.concatenate([new_labels, np.zeros(40, dtype=np.int64)])
+    shares = np.concatenate([np.ones(NEW), np.zeros(40)])
+    task = lesson(head, rows, labels, nothing, 1.0, NO_PAIRS, shares)
+    change = task.change(np.arange(len(rows)), STRENGTH)
+    alone = lesson(head, new, new_labels, nothing, 1.0, NO_PAIRS)
+    other = alone.change(np.arange(NEW), STRENGTH)
+    assert np.array_equal(task.log_odds(np.arange(NEW, NEW + 40), change), task.start[NEW:])
+    assert np.allclose(task.log_odds(np.arange(NEW), change), alone.log_odds(np.arange(NEW), other), atol=1e-3)
+
+
+def test_a_read_out_fades_out_with_the_length_of_a_message():
+    assert [shortness(tokens) for tokens in (0, SHORT[0], 80, SHORT[1], 900)] == [1.0, 1.0, 0.5, 0.0, 0.0]
 
 
 def test_the_sample_is_the_same_each_time_and_whole_where_there_is_too_little():

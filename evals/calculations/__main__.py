@@ -3,7 +3,7 @@
 import argparse
 
 from evals.calculations.check import calculated, questions
-from tunewise.evaluation.metrics import interval
+from tunewise.evaluation.metrics import share_interval
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
         ("other messages left to advice and explanation", [item for item in items if not item.topic]),
     ):
         hits = [calculated(item.question) == item.topic for item in chosen]
-        low, high = interval([float(hit) for hit in hits])
+        low, high = share_interval(hits)
         print(f"{given.split}: {name}: {sum(hits)} of {len(hits)}, {sum(hits) / len(hits):.2f} [{low:.2f}, {high:.2f}]")
         if given.misses:
             for item, hit in zip(chosen, hits, strict=True):

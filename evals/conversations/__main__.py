@@ -20,7 +20,7 @@ from rich.table import Table
 
 from tunewise import Advisor
 from tunewise.conversation import Conversation
-from tunewise.evaluation.metrics import interval
+from tunewise.evaluation.metrics import share_interval
 
 HERE = Path(__file__).parent
 RECORDS = HERE.parent / "runs" / "conversations.jsonl"
@@ -108,7 +108,7 @@ def run(advisor: Advisor, items: Sequence[Turns], records: Path, minutes: float)
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, dict[str, list[float]]]:
-    """Shares by kind and over all, with bootstrap intervals."""
+    """Shares by kind and over all, with Wilson intervals."""
     groups = {kind: [item for item in outcomes if item.kind == kind] for kind in get_args(Kind)}
     return {
         name: {
@@ -123,7 +123,7 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, dict[str, list[float]]]:
 
 
 def _share(hits: Sequence[bool]) -> list[float]:
-    low, high = interval([float(hit) for hit in hits])
+    low, high = share_interval(hits)
     return [round(sum(hits) / len(hits), 3), round(low, 3), round(high, 3)]
 
 

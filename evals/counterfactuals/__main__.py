@@ -14,7 +14,7 @@ import numpy as np
 from evals.counterfactuals.trial import Trial, trials
 from tunewise import Advisor
 from tunewise.evaluation import scenarios as labelled
-from tunewise.evaluation.metrics import interval
+from tunewise.evaluation.metrics import share_interval
 from tunewise.together import Lanes
 
 SCENARIOS = Path(__file__).parent.parent / "scenarios"
@@ -59,9 +59,9 @@ def _report(found: Sequence[Trial]) -> None:
 
 def _line(name: str, items: Sequence[Trial], right: Callable[[Trial], bool]) -> None:
     if items:
-        values = [float(right(item)) for item in items]
-        low, high = interval(values)
-        print(f"{name}: {sum(values):.0f} of {len(values)}, {np.mean(values):.2f} [{low:.2f}, {high:.2f}]")
+        values = [right(item) for item in items]
+        low, high = share_interval(values)
+        print(f"{name}: {sum(values)} of {len(values)}, {np.mean(values):.2f} [{low:.2f}, {high:.2f}]")
 
 
 def _options() -> argparse.Namespace:

@@ -20,7 +20,7 @@ import tunewise
 from evals.counterfactuals.trial import Trial
 from tunewise import decision
 from tunewise.evaluation import scenarios as labelled
-from tunewise.evaluation.metrics import interval
+from tunewise.evaluation.metrics import share_interval
 from tunewise.heads import Heads
 from tunewise.outlook import Decider
 from tunewise.prompts import PromptLibrary
@@ -71,9 +71,9 @@ def trials(records: Path) -> Iterator[Trial]:
 
 
 def _line(name: str, items: Sequence[Trial]) -> None:
-    values = [float(item.kept) for item in items]
-    low, high = interval(values)
-    print(f"{name}: {sum(values):.0f} of {len(values)}, {np.mean(values):.2f} [{low:.2f}, {high:.2f}]")
+    values = [item.kept for item in items]
+    low, high = share_interval(values)
+    print(f"{name}: {sum(values)} of {len(values)}, {np.mean(values):.2f} [{low:.2f}, {high:.2f}]")
 
 
 if __name__ == "__main__":

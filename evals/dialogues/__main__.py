@@ -23,7 +23,7 @@ from rich.table import Table
 from tunewise import Advisor, Verdict
 from tunewise.conversation import Conversation
 from tunewise.decision import WORTH_ASKING, stated
-from tunewise.evaluation.metrics import interval, paired_test
+from tunewise.evaluation.metrics import paired_test, share_interval
 from tunewise.prompts import FactorSpec
 from tunewise.schema import Choice, Judgement, Question
 
@@ -147,7 +147,7 @@ def run(
 
 
 def summary(dialogues: Sequence[Dialogue], played: Sequence[Played]) -> dict[str, object]:
-    """Shares right, strict and fair, after each number of questions, with bootstrap intervals, by policy."""
+    """Shares right, strict and fair, after each number of questions, with Wilson intervals, by policy."""
     known = {dialogue.id: dialogue for dialogue in dialogues}
     found: dict[str, object] = {}
     strict: dict[str, dict[str, bool]] = {}
@@ -180,7 +180,7 @@ def summary(dialogues: Sequence[Dialogue], played: Sequence[Played]) -> dict[str
 
 
 def _share(hits: Sequence[bool]) -> list[float]:
-    low, high = interval([float(hit) for hit in hits])
+    low, high = share_interval(hits)
     return [round(sum(hits) / len(hits), 3), round(low, 3), round(high, 3)]
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tunewise.estimation import formulas
-from tunewise.estimation.catalogue import gpu, shape_of
+from tunewise.estimation.calculator import calculate
+from tunewise.estimation.catalogue import gpu
 from tunewise.schema import Estimate
 
 TABLE = Path(__file__).with_name("published.toml")
@@ -55,6 +56,14 @@ def _estimate(run: dict[str, Any]) -> Estimate:
         case "compute":
             return formulas.training_compute(size, run["tokens"], 2048)
         case "kv_cache":
-            return formulas.kv_cache(shape_of(size), run["context"], known=True)
+            return _answered(f"KV cache of {run['name']}?")
         case _:
             return formulas.training_memory(size, run["method"], context=run["context"])[-2]
+
+
+def _answered(question: str) -> Estimate:
+    """What a user who asks so is shown, the total of it."""
+    found = calculate(question)
+    if found is None:
+        raise ValueError(f"'{question}' is not calculated.")
+    return found.estimates[-1]

@@ -4,7 +4,7 @@ import argparse
 from collections import Counter
 
 from evals.quantities.check import found_in, phrases, right
-from tunewise.evaluation.metrics import interval
+from tunewise.evaluation.metrics import share_interval
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     given = parser.parse_args()
     items = phrases(given.split)
     hits = [right(item) for item in items]
-    low, high = interval([float(hit) for hit in hits])
+    low, high = share_interval(hits)
     share = sum(hits) / len(hits)
     print(f"{given.split}: {sum(hits)} of {len(hits)} phrases read exactly, {share:.3f} [{low:.3f}, {high:.3f}]")
     of, ok = Counter[str](), Counter[str]()

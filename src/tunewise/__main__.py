@@ -1,10 +1,11 @@
 """`python -m tunewise`, and the console script."""
 
-import io
 import signal
 import sys
 import threading
 from types import FrameType
+
+from tunewise import streams
 
 CALLED_BACK = "_hear"
 """Name of the functions that llama.cpp calls."""
@@ -24,10 +25,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command line; a Ctrl-C while it is still being loaded ends quietly, too."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal without some sign shows a question mark in its place.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    streams.prepare()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, interrupt)
     try:

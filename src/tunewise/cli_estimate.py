@@ -13,13 +13,18 @@ from tunewise.estimation.formulas import Tuning
 from tunewise.estimation.quantities import read, stated
 from tunewise.estimation.rules import Kind
 from tunewise.schema import Estimate, Method
+from tunewise.streams import argument, print_json
 
 app = typer.Typer()
+MOST = 10**12
+"""Of anything that is counted; beyond it a formula says nothing."""
+SIGNS = ("-", "−", "–", "+")
+"""Before a number that stands alone."""
 Size = Annotated[str, typer.Argument(help="Parameters of the model: 7B, 350M, 1.5 billion.")]
 Cards = Annotated[str, typer.Option("--gpu", help="Which cards: A100, 8xH100, 'two 3090s'.")]
 Bits = Annotated[float, typer.Option(min=1, max=64, help="Bits of a weight.")]
-Context = Annotated[int, typer.Option(min=1, help="Tokens a sequence.")]
-Batch = Annotated[int, typer.Option(min=1, help="Sequences at once.")]
+Context = Annotated[int, typer.Option(min=1, max=MOST, help="Tokens a sequence.")]
+Batch = Annotated[int, typer.Option(min=1, max=MOST, help="Sequences at once.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
 
 
@@ -31,7 +36,7 @@ def from_words(
 
     tunewise estimate ask "Can I fine-tune a 7B model on one 4090?"
     """
-    found = calculator.calculate(question)
+    found = calculator.calculate(argument(question))
     if found is None:
         raise InputError(
             "No quantity to calculate with was found in the question.",
@@ -48,7 +53,7 @@ def memory(
     method: Annotated[str, typer.Option(help="full, lora or qlora.")] = "full",
     context: Context = calculator.USUAL_CONTEXT,
     batch: Batch = 1,
-    rank: Annotated[int, typer.Option(min=1, help="Rank of the adapter.")] = formulas.RANK,
+    rank: Annotated[int, typer.Option(min=1, max=MOST, help="Rank of the adapter.")] = formulas.RANK,
     checkpointing: Annotated[bool, typer.Option(help="Compute activations anew in the backward pass.")] = True,
     as_json: JsonFlag = False,
 ) -> None:
@@ -131,10 +136,12 @@ def labels(
 
 @app.command()
 def verdicts(
-    rows: Annotated[int, typer.Argument(min=1, help="Rows of the table.")],
-    machines: Annotated[int, typer.Option(min=1, help="Machines alike.")] = 1,
-    a_minute: Annotated[float, typer.Option(min=0.1, help="Verdicts a minute of one machine.")] = scaling.A_MINUTE,
-    start: Annotated[float, typer.Option(min=0, help="Seconds until a machine judges.")] = scaling.START,
+    rows: Annotated[int, typer.Argument(min=1, max=MOST, help="Rows of the table.")],
+    machines: Annotated[int, typer.Option(min=1, max=MOST, help="Machines alike.")] = 1,
+    a_minute: Annotated[
+        float, typer.Option(min=0.1, max=MOST, help="Verdicts a minute of one machine.")
+    ] = scaling.A_MINUTE,
+    start: Annotated[float, typer.Option(min=0, max=MOST, help="Seconds until a machine judges.")] = scaling.START,
 ) -> None:
     """How long 'tunewise batch' takes on so many machines.
 
@@ -150,21 +157,20 @@ def verdicts(
 
 def show(estimates: Sequence[Estimate], as_json: bool) -> None:
     """Print estimates as a table with formula and source, or as JSON."""
-    import json
-
     from rich.console import Console
 
     from tunewise.terminal import estimates_table
 
     if as_json:
-        typer.echo(json.dumps([item.model_dump(mode="json") for item in estimates], ensure_ascii=False, indent=2))
+        print_json([item.model_dump(mode="json") for item in estimates])
     else:
         Console().print(estimates_table(estimates))
 
 
 def _amount(text: str, kind: Kind) -> float:
     """A number of parameters or tokens, with or without its noun."""
-    number = stated(str(text), kind)
+    # Within a sentence a sign is a hyphen, and passed over; here it would turn into its opposite.
+    number = None if text.lstrip()[:1] in SIGNS else stated(text, kind)
     if number is not None:
         return number
     raise InputError(f"'{text}' is no number of {kind.value}.", "Write it like 7B, 350M or 1.5 billion.")

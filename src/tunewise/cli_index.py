@@ -1,13 +1,13 @@
 """`tunewise index`: the search index, and the user's own documents in it."""
 
-import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from tunewise.streams import print_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -54,7 +54,7 @@ def build(advisor: "Advisor", *, rebuild: bool, as_json: bool) -> None:
     facts, files = len(built.corpus.facts) - passages, len(built.corpus.documents) - len(own)
     if as_json:
         folder = str(knowledge_folder(advisor.settings))
-        _print({"folder": folder, "facts": facts, "files": files, "passages": passages, "documents": len(own)})
+        print_json({"folder": folder, "facts": facts, "files": files, "passages": passages, "documents": len(own)})
         return
     typer.echo(f"{facts} facts of {files} files in {knowledge_folder(advisor.settings)} can be searched.")
     if own:
@@ -66,7 +66,7 @@ def add(advisor: "Advisor", targets: Sequence[Path], *, as_json: bool) -> None:
     with _bar() as bar:
         done = advisor.add_documents(*targets, on_file=bar.files, progress=bar.facts)
     if as_json:
-        _print(done.model_dump(mode="json"))
+        print_json(done.model_dump(mode="json"))
         return
     for word, items in (("added", done.added), ("changed", done.changed)):
         for item in items:
@@ -82,9 +82,9 @@ def add(advisor: "Advisor", targets: Sequence[Path], *, as_json: bool) -> None:
 
 def remove(advisor: "Advisor", targets: Sequence[str], *, as_json: bool) -> None:
     """Forget documents."""
-    gone = [item for target in targets for item in advisor.remove_documents(target)]
+    gone = advisor.remove_documents(*targets)
     if as_json:
-        _print([item.model_dump(mode="json") for item in gone])
+        print_json([item.model_dump(mode="json") for item in gone])
         return
     for item in gone:
         typer.echo(f"removed  {item.name}")
@@ -94,7 +94,7 @@ def show(advisor: "Advisor", *, as_json: bool) -> None:
     """List the documents that were added."""
     own = advisor.documents()
     if as_json:
-        _print([item.model_dump(mode="json") for item in own])
+        print_json([item.model_dump(mode="json") for item in own])
         return
     for item in own:
         typer.echo(f"{_line(item)}; added {item.added} from {item.path}")
@@ -113,7 +113,3 @@ def _total(own: "Sequence[OwnDocument]") -> str:
 
 def _count(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
-def _print(data: object) -> None:
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")

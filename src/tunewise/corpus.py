@@ -25,6 +25,8 @@ SOURCE = re.compile(
     r"^  Source: (?P<citation>[^<|]+?)(?: <(?P<url>https?://[^>\s]+)>)?"
     r" \| (?P<status>verified|recalled|derived)(?: \| as of (?P<date>\d{4}-\d\d(?:-\d\d)?))?$"
 )
+MALFORMED = (ValueError, ArithmeticError, LookupError, AttributeError, RecursionError, yaml.YAMLError)
+"""What PyYAML raises over a header; a scalar that is tagged as what it is not makes it stumble in any of these ways."""
 QUESTIONS = "questions.jsonl"
 REQUIRED = ("title", "topic", "kind", "checked")
 
@@ -124,6 +126,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
         # Marks count from 0, behind the line that opens the front matter.
         return f"line {error.problem_mark.line + 2}: {error.problem}"
+    if isinstance(error, LookupError | AttributeError):
+        return "a value of its front matter is not of the kind that its tag names"
     return str(error).partition("\n")[0]
 
 
@@ -133,7 +137,8 @@ def _questions(file: Path, known: Collection[str]) -> dict[str, tuple[str, ...]]
         return {}
     try:
         text = file.read_text("utf-8")
-        lines = [_asked(line, place) for place, line in enumerate(text.splitlines(), start=1) if line.strip()]
+        # Not by `splitlines`: strings of JSON may hold the separators of Unicode.
+        lines = [_asked(line, place) for place, line in enumerate(text.split("\n"), start=1) if line.strip()]
     except (OSError, ValueError) as error:
         raise CorpusError(f"{file.name} cannot be read: {_reason(error)}.") from error
     strangers = [line.id for line in lines if line.id not in known]
@@ -154,7 +159,7 @@ def _read(path: Path, folder: Path) -> Document:
     try:
         data = path.read_bytes()
         header, body = _split(data.decode("utf-8-sig"))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, *MALFORMED) as error:
         raise CorpusError(f"{name} cannot be read: {_reason(error)}.") from error
     missing = [key for key in REQUIRED if not header.get(key)]
     if missing:

@@ -20,8 +20,9 @@ ASKING = (
     r"|とは|何(?![千万百十も])|なに|なぜ|どう(?!す)|どの|どちら|いつ(?!も)|違い"
 )
 """Words that ask where a question mark follows; "what shall I do" is left out, as it asks for a verdict."""
-TOLD = r"\d[\d,.]*\s*[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|想"
-"""A number of things ("4000张", but not "7B模型") or a wish: both tell of a situation."""
+TOLD = r"\d[,.]*\s*[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|想"
+"""A number of things ("4000张", but not "7B模型") or a wish: both tell of a situation.
+The last digit stands for its number: begun at each of them, a long one takes the square of its length."""
 QUESTION = re.compile(
     r"^(?:so |and |ok,? |hi,? |hello,? |please,? )*"
     r"(?:what(?:'s| is| are| does| do| did| was| were)?\b|how (?:does|do|much|many|long|is|are)\b|why\b|explain\b"

@@ -30,7 +30,7 @@ OWN = "own"
 LIST = "documents.json"
 MOST_PASSAGES = 100_000
 """Passages of all documents together; embedding so many takes some ten minutes."""
-LAYOUT = 2
+LAYOUT = 3
 """Version of what is kept; raised whenever the loaders cut or clean in another way."""
 Progress = Callable[[str, int, int], None]
 """Called with the name of the file that is being read, files done and files in all."""
@@ -165,30 +165,29 @@ class DocumentStore:
                 "Delete that folder, then add your documents again with 'tunewise index FOLDER'.",
             ) from None
 
-    def remove(self, target: Path | str) -> tuple[OwnDocument, ...]:
-        """Forget a document, or all of a folder; the files themselves are left alone.
+    def remove(self, *targets: Path | str) -> tuple[OwnDocument, ...]:
+        """Forget documents, or all of a folder; the files themselves are left alone.
 
         Args:
-            target: Path of the file or folder, there or not, or the name under which it is listed.
+            targets: Paths of files or folders, there or not, or the names under which they are listed.
 
         Raises:
-            UserError: No document was added from there.
+            UserError: No document was added from one of them; nothing is forgotten then.
         """
         # An empty path would mean the working folder.
-        if not str(target).strip():
+        if not all(str(target).strip() for target in targets):
             raise UserError("No document is named.", "Name a file or folder of 'tunewise index --list'.")
         with self._locked():
             before = self.documents()
-            home = _home(Path(target))
-            name = str(target).rstrip("/")
-            gone = tuple(item for item in before if _under(item.path, [home])) or tuple(
-                item for item in before if item.name == name or item.name.startswith(f"{name}/")
-            )
-            if not gone:
-                self._sweep(before)
-                raise UserError(f"No document was added from {shown(str(target))}.", "See 'tunewise index --list'.")
-            self._write(item for item in before if item not in gone)
-        return gone
+            gone: dict[str, OwnDocument] = {}
+            for target in targets:
+                found = _named(before, target)
+                if not found:
+                    self._sweep(before)
+                    raise UserError(f"No document was added from {shown(str(target))}.", "See 'tunewise index --list'.")
+                gone |= {item.path: item for item in found}
+            self._write(item for item in before if item.path not in gone)
+        return tuple(gone.values())
 
     @property
     def state(self) -> int:
@@ -321,6 +320,15 @@ def _home(target: Path) -> Path:
         return target.expanduser().resolve()
     except (OSError, RuntimeError):
         return target
+
+
+def _named(listed: Sequence[OwnDocument], target: Path | str) -> tuple[OwnDocument, ...]:
+    """The documents that a path names, else those that a name of the list does."""
+    home = _home(Path(target))
+    name = str(target).rstrip("/")
+    return tuple(item for item in listed if _under(item.path, [home])) or tuple(
+        item for item in listed if item.name == name or item.name.startswith(f"{name}/")
+    )
 
 
 def _under(path: str, homes: Sequence[Path]) -> bool:

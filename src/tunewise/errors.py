@@ -81,6 +81,11 @@ class Cancelled(WorkError):
     """The caller asked to stop."""
 
 
+def printable(text: str) -> str:
+    """What somebody else wrote, as it can stand in a message: without signs that a terminal would obey."""
+    return "".join(char if char.isprintable() else "�" for char in text)
+
+
 @contextmanager
 def with_extra(name: str) -> Iterator[None]:
     """Say which extra to install where a library of it is missing."""

@@ -21,9 +21,10 @@ REASONED = 3
 """Every so many worked examples, one also shows a reason; all of them would cost 900 tokens."""
 ENDS = r".!?;,\n()。！？；，、：（）"
 CLAUSE = re.compile(rf"[^{ENDS}]+(?:[.,](?=\d)[^{ENDS}]+)*")
-# Thai writes a space between clauses, not between words.
+# Thai writes a space between clauses, not between words. A run of blanks is entered at its beginning alone: tried at
+# each of them, it takes the square of its length.
 JOIN = re.compile(
-    r"\s+(?:and|but|so|because|while|und|aber|et|mais|y|pero)\s+|(?<=[\u0e01-\u0e4e])\s+(?=[\u0e01-\u0e4e])"
+    r"(?<!\s)\s+(?:and|but|so|because|while|und|aber|et|mais|y|pero)\s+|(?<=[\u0e01-\u0e4e])\s+(?=[\u0e01-\u0e4e])"
 )
 UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 """Letters of scripts that put no spaces between words; two of them count as a word."""

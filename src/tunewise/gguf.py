@@ -86,9 +86,9 @@ def check(path: Path) -> None:
         SettingsError: There is no such file, or it is no GGUF file at all.
         ArtifactError: It is a GGUF file, but damaged or cut short.
     """
-    if not path.is_file():
-        raise SettingsError(f"There is no model file at {path}.", "'tunewise models list' shows what is known.")
     try:
+        if not path.is_file():
+            raise SettingsError(f"There is no model file at {path}.", "'tunewise models list' shows what is known.")
         size = path.stat().st_size
         with path.open("rb") as stream:
             reader = _Reader(stream, size)

@@ -3,19 +3,42 @@
 import re
 from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
+from math import prod
 
-NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:\s?[kKmMbB](?![a-zA-Z]))?")
+from tunewise.estimation.numbers import LIKE_LATIN
+
+# "7B-parameter" has a suffix; "4 T-shirts", "2 T4" and "5 t" have none.
+NUMBER = re.compile(
+    r"(?<![\w.])(?P<figures>\d[\d,]*(?:\.\d+)?)(?:(?P<suffix>[kmbtKMBT])(?![a-zA-Z\d])|\s(?P<apart>[kmbKMBT])(?![a-zA-Z\d-]))?"
+)
 NAME = re.compile(r"\b(?:[A-Z][a-z]*[A-Z0-9][\w-]*|[A-Z]{2,}[\w-]*|[A-Z][a-z]+[\w-]*)\b")
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-SUFFIX = {"k": 1e3, "m": 1e6, "b": 1e9}
-NUMBER_WORDS = {
-    word: float(value)
-    for value, word in enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-    )
-} | {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "dozen": 12.0, "half": 0.5}
-SCALES = ("hundred", "thousand", "million", "billion", "dozen")
-SPELLED = re.compile(rf"\b(?:{'|'.join(NUMBER_WORDS)})(?:[ -](?:{'|'.join(NUMBER_WORDS)}))*\b", re.I)
+SUFFIX = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+TEENS = (
+    "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+COUNTS = (
+    {word: float(value) for value, word in enumerate(DIGITS + TEENS)}
+    | {word: float(value) for value, word in zip(range(20, 100, 10), TENS, strict=True)}
+    | {"half": 0.5}
+)
+GROUPS = {"dozen": 12.0, "hundred": 1e2}
+LARGE = {"thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
+SCALES = GROUPS | LARGE
+SCALE = re.compile(rf"[ -]?({'|'.join(SCALES)})s?\b", re.I)
+_SMALL = rf"(?>(?:{'|'.join(TENS)})(?:[ -](?:{'|'.join(DIGITS[1:])})\b)?|{'|'.join(TEENS + DIGITS)})\b"
+_GROUP = (
+    rf"(?:(?:{_SMALL}[ -])?hundred(?:[ -](?:and[ -])?{_SMALL}(?![ -](?:{'|'.join(GROUPS)})\b))?"
+    rf"|(?:{_SMALL}[ -])?dozen|{_SMALL})"
+)
+_LARGE = rf"(?:{_GROUP}[ -])?(?:{'|'.join(LARGE)})"
+# In "between two thousand and five thousand" the "and" is not part of a number.
+SPELLED = re.compile(
+    rf"\b(?:half|{_LARGE}(?:[ -]{_LARGE})*(?:[ -](?:and[ -])?{_GROUP}(?![ -](?:{'|'.join(SCALES)})\b))?|{_GROUP})\b",
+    re.I,
+)
 COMMON_NAMES = frozenset(
     """
     a an and any as at because both but by can for from given having if in it its no not on only or
@@ -36,24 +59,37 @@ def numbers(text: str) -> set[float]:
 def _figures(text: str) -> Iterator[tuple[str, float]]:
     """Numbers in figures, each with the word that scales it and its value."""
     for match in NUMBER.finditer(text):
-        raw = match.group().replace(",", "").replace(" ", "")
-        factor = SUFFIX.get(raw[-1].lower(), 1.0)
-        value = float(raw.rstrip("kKmMbB"))
-        end = _scaled(text, match.end())
-        scale = NUMBER_WORDS.get(text[match.end() : end].lower().strip(" -").rstrip("s"), 1.0)
-        yield text[match.start() : end], value * factor * scale
+        suffix = (match["suffix"] or match["apart"] or "").lower()
+        end, scale = _scaled(text, match.end())
+        value = float(match["figures"].replace(",", "")) * SUFFIX[suffix] * scale
+        # The same number however it is scaled: 2.3 × 1e6 is a hair less than 2300000.
+        yield text[match.start() : end], float(f"{value:.12g}")
 
 
 def _spelled(text: str) -> Iterator[tuple[str, float]]:
     """Numbers in words, each with its value; a scale behind a figure belongs to the figure."""
     for match in SPELLED.finditer(text):
-        if text[: match.start()].rstrip(" -")[-1:].isdigit():
+        words = re.split("[ -]", _plain(match.group()))
+        if words[0] in SCALES and text[: match.start()].rstrip(" -")[-1:].isdigit():
             continue
-        value = 0.0
-        for word in re.split("[ -]", match.group().lower()):
-            here = NUMBER_WORDS[word]
-            value = value * here if word in SCALES and value else value + here
-        yield match.group(), value
+        yield match.group(), _value(words)
+
+
+def _value(words: Iterable[str]) -> float:
+    """What a number in words comes to."""
+    total = group = 0.0
+    for word in words:
+        if word in LARGE:
+            total, group = (total + group * LARGE[word], 0.0) if group else ((total or 1.0) * LARGE[word], 0.0)
+        elif word in GROUPS:
+            group = (group or 1.0) * GROUPS[word]
+        else:
+            group += COUNTS.get(word, 0.0)
+    return total + group
+
+
+def _plain(words: str) -> str:
+    return words.translate(LIKE_LATIN).lower()
 
 
 def names(text: str) -> set[str]:
@@ -75,7 +111,9 @@ def names(text: str) -> set[str]:
 
 
 def _stems(text: str) -> set[str]:
-    words = {word.lower() for word in WORD.findall(text)}
+    found = WORD.findall(text.lower())
+    # What is said of "OpenAI's" is said of OpenAI.
+    words = {*found, *(re.sub(r"['’]\w*$", "", word) for word in found)}
     parts = {part for word in words for part in word.split("-")}
     return {_stem(word) for word in words | parts}
 
@@ -104,10 +142,13 @@ def violations(sentence: str, supports: Iterable[str]) -> list[str]:
     return breaches
 
 
-def _scaled(sentence: str, end: int) -> int:
-    """Where a number ends: behind the word that scales it ("4 thousand"), if one follows at once."""
-    after = WORD.match(sentence, end + (sentence[end : end + 1] in (" ", "-")))
-    return after.end() if after and after.group().lower().rstrip("s") in SCALES else end
+def _scaled(text: str, end: int) -> tuple[int, float]:
+    """Where a number ends, behind the words that scale it ("4 hundred thousand") if any follow, and their product."""
+    factors = []
+    while found := SCALE.match(text, end):
+        factors.append(SCALES[_plain(found[1])])
+        end = found.end()
+    return end, prod(factors)
 
 
 def copied(sentence: str, text: str) -> float:

@@ -26,6 +26,10 @@ AVERAGED, SPREAD = 3, slice(1, 3)
 standard deviation."""
 POOLED = 5
 """How many states these give."""
+SHIPPED = Path(__file__).resolve().parent
+"""Where this installation reads its heads from."""
+SHORT = (60, 100)
+"""Tokens of a message up to which the read-out for short ones counts alone, and from which it does not count."""
 DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 """What numpy raises of a file of arrays that is cut short or foreign."""
 
@@ -78,6 +82,9 @@ class Heads:
 
     card: HeadCard
     verdict: ReadOut
+    """Of situations that are told."""
+    short: ReadOut | None
+    """The verdict of short messages, which leave nearly everything unsaid; None where none was taught."""
     topic: ReadOut
     """Whether a message is about models at all; needs the embedder only, so it serves every model."""
     sheet: ReadOut
@@ -87,6 +94,25 @@ class Heads:
     """SHA-256 of the file of arrays."""
     known: NDArray[np.uint64]
     """Marks of the scenarios that it was fitted on or taught; see `mark`."""
+
+    @property
+    def readouts(self) -> dict[str, ReadOut]:
+        """All read-outs by name, as `save` takes them."""
+        short = {} if self.short is None else {"short": self.short}
+        return {"verdict": self.verdict, "topic": self.topic, "sheet": self.sheet, **short, **self.factors}
+
+    def log_odds(self, features: NDArray[np.float32], tokens: int) -> NDArray[np.float64]:
+        """Log-odds of the verdicts for one situation, in the order of `Verdict`.
+
+        Args:
+            features: As `decision.features` gives them.
+            tokens: Length of the situation.
+        """
+        told = self.verdict.log_odds(features)
+        share = shortness(tokens)
+        if self.short is None or not share:
+            return told
+        return (1 - share) * told + share * self.short.log_odds(features)
 
     def knows(self, scenario: str) -> bool:
         """Whether it was fitted on a scenario or taught it, by the scenario's id."""
@@ -113,6 +139,7 @@ class Heads:
             return cls(
                 card=HeadCard.model_validate(json.loads(card.read_text(encoding="utf-8"))),
                 verdict=readouts.pop("verdict"),
+                short=readouts.pop("short", None),
                 topic=readouts.pop("topic"),
                 sheet=readouts.pop("sheet"),
                 factors=readouts,
@@ -123,6 +150,15 @@ class Heads:
             raise ArtifactError(
                 f"The decision head in {folder} is damaged: {error}.", "Install Tunewise again."
             ) from error
+
+
+def shortness(tokens: int) -> float:
+    """How much the read-out for short messages counts for one of so many tokens, from 0 to 1.
+
+    It fades out, so that a few words more or less turn nothing by themselves.
+    """
+    alone, never = SHORT
+    return min(max((never - tokens) / (never - alone), 0.0), 1.0)
 
 
 def mark(scenario: str) -> np.uint64:

@@ -152,7 +152,7 @@ class LocalModel:
         # two thirds of the speed here, and on CPUs with AMX the kernels behind them crash when
         # llama.cpp was compiled with GCC 12: see evals/NOTES.md.
         params.use_extra_bufts = False
-        model = api.llama_model_load_from_file(str(self.path).encode(), params)
+        model = api.llama_model_load_from_file(os.fsencode(self.path), params)
         if not model:
             raise EngineError(
                 f"llama.cpp cannot load {self.path.name}: {self._last_words()}",

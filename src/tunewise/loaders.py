@@ -11,14 +11,13 @@ import re
 import sys
 import time
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cache
-from itertools import product
-from operator import itemgetter
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from unicodedata import category, normalize
+
+from tunewise.decoding import NOT_TEXT, decode
 
 if TYPE_CHECKING:
     from docx.document import Document as WordDocument
@@ -43,36 +42,15 @@ MOST_UNPACKED = 100_000_000
 MOST_PARTS = 5_000
 MEMORY = 1_500_000_000
 """Bytes of address space that this process may use."""
-WESTERN = "äöüßéà àâæçèéêëîïôùûüÿœ áéíóúüñªº áâãàçéêíóôõúªº àèéìíòóù åäöæøéü áéíóúýðþæö ëïéèöüáóêç".split()
-CENTRAL = "ąćęłńóśźż áčďéěíňóřšťúůýž áäčďéíĺľňóôŕšťúýž áéíóöőúüű ăâîşţ čćđšž".split()
-OLDER = (
-    *product(["cp1252"], WESTERN),
-    *product(["cp1250", "iso8859_2"], CENTRAL),
-    ("cp1254", "çğıöşüâîûİ"),
-    ("cp1255", "אבגדהוזחטיךכלםמןנסעףפץצקרשת"),
-    *product(["cp1251", "koi8_r", "cp866"], ["абвгдежзийклмнопрстуфхцчшщъыьэюяёіїєґў"]),
-    ("cp1253", "αβγδεζηθικλμνξοπρσςτυφχψωάέήίόύώϊϋΐΰ"),
-    ("cp1256", "ءآأؤإئابةتثجحخدذرزسشصضطظعغـفقكلمنهوىيپچژگ"),
-)
-"""Encodings of text files that are in neither UTF-8 nor UTF-16, each with what a language writes in it beyond ASCII."""
-ASIAN = (
-    ("euc_kr", "euc_kr", range(0xB0, 0xC9)),
-    ("gb18030", "gb2312", (0xA1, 0xA3, *range(0xB0, 0xD8))),
-    ("big5", "big5", (0xA1, *range(0xA4, 0xC7))),
-    ("euc_jp", "euc_jp", (0xA1, 0xA3, 0xA4, 0xA5, *range(0xB0, 0xD0))),
-    ("shift_jis", "shift_jis", (*range(0x81, 0x84), *range(0x88, 0x98))),
-)
-"""The same for larger scripts: the bytes that open a sign of everyday use, and a codec that knows few others."""
-SIGNS = frozenset("“”„‘’‚–—…«»‹›•£€¥§©®™°±×µ½¼¾²³·¿¡†\u00a0")
-STRANGE = 0.3
-"""Share of signs out of place from which on a text is not in that encoding."""
-NOT_TEXT = ("Cc", "Co", "Cs", "Cn")
-"""Categories of signs that no text holds; those that steer its layout (Cf) are part of many scripts."""
 UNSEEN = (*NOT_TEXT, "Cf")
 JOINER = re.compile("(?<=[\u0600-\u18af])[\u200c\u200d](?=[\u0600-\u18af])")
 """Part of the spelling in Arabic, Indic and Mongolian script; between other letters it only hides a word."""
 LEGACY = bytes.fromhex("d0cf11e0a1b11ae1")
 """Opens Word files of old, and of today where a password protects them."""
+W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+FIELD = f"{W}sdt"
+WRAPPERS = (FIELD, *(W + name for name in ("ins", "moveTo", "smartTag", "customXml", "fldSimple", "bdo", "dir")))
+"""Elements of a Word file around what a reader sees: form fields, tracked insertions and the like."""
 SENTENCE = r"(?<=[.!?…。！？])[\"”’»')\]]*\s+(?=[^\Wa-z_]|[\"“„«(\[])"
 SEPARATORS = [r"\n\n+", SENTENCE, r"(?<=[。！？；])", r"\s+", ""]
 LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl"}
@@ -189,69 +167,12 @@ Parsed = tuple[str, Iterable[Section], str]
 
 
 def _decoded(data: bytes) -> tuple[str, str]:
-    """Text in UTF-8, UTF-16 with its mark, or the older encoding that it looks most like; and what to note of it."""
-    for encoding in _encodings(data):
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        signs = Counter(text).items()
-        odd = sum(count for char, count in signs if category(char) in NOT_TEXT and not char.isspace())
-        if "\0" not in text and odd <= 0.01 * len(text):
-            return text, "" if encoding.startswith("utf") else f"its encoding was guessed ({encoding})"
-    raise UnreadableError("it is not text")
-
-
-def _encodings(data: bytes) -> Iterator[str]:
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        yield "utf-16"
-        return
-    yield "utf-8-sig"
-    # No text in these encodings holds a zero, so nothing is guessed about binary files.
-    if b"\0" in data:
-        return
-    # The first lines beyond ASCII; the others tell nothing.
-    lines = b"\n".join(line for line in data.splitlines() if not line.isascii())
-    ahead = len(lines) - len(lines.lstrip(bytes(range(128))))
-    sample = lines[max(0, ahead - 20) :][:20_000]
-    rated = [(_strangeness(sample, *writing), writing[0]) for writing in (*OLDER, *_asian())]
-    # Letters of several languages stand together now and then; one language is likelier. Of equals, the first is.
-    rated.append((0.2 + _strangeness(sample, "cp1252", "".join(WESTERN)), "cp1252"))
-    rated.sort(key=itemgetter(0))
-    yield from (encoding for strangeness, encoding in rated if strangeness < STRANGE)
-    from charset_normalizer import from_bytes
-
-    if best := from_bytes(data, cp_isolation=list({encoding for _, encoding in rated})).best():
-        yield best.encoding
-    yield "cp1252"
-
-
-@cache
-def _asian() -> list[tuple[str, str]]:
-    return [
-        (encoding, "".join(bytes(pair).decode(codec, "ignore") for pair in product(leads, range(0x40, 0xFF))))
-        for encoding, codec, leads in ASIAN
-    ]
-
-
-def _strangeness(sample: bytes, encoding: str, alphabet: str) -> float:
-    """Share of the signs beyond ASCII that are not written so with this alphabet."""
-    text = f" {sample.decode(encoding, 'replace')} "
-    usual = {*alphabet, *alphabet.upper()}
-    places = [place for place, char in enumerate(text) if not char.isascii()]
-    strange = sum(not _fits(text[place - 1], text[place], text[place + 1], usual) for place in places)
-    return strange / max(1, len(places))
-
-
-def _fits(before: str, char: str, after: str, usual: set[str]) -> bool:
-    """Whether a sign is at home between its neighbours."""
-    if char not in usual:
-        return char in SIGNS and not (before.isalpha() and after.isalpha())
-    # No capital stands within a word, and the last form of a Hebrew letter stands last.
-    if (char.isupper() and before.islower()) or (char in "ךםןףץ" and after.isalpha()):
-        return False
-    # Alphabets that are not Latin share no word with ASCII letters; larger scripts do.
-    return not ("\u0370" <= char <= "\u06ff" and any(near.isascii() and near.isalpha() for near in (before, after)))
+    """The text of a file, and what a reader must know of it."""
+    try:
+        text, guessed = decode(data)
+    except UnicodeError:
+        raise UnreadableError("it is not text") from None
+    return text, f"its encoding was guessed ({guessed})" if guessed else ""
 
 
 def _plain(data: bytes) -> Parsed:
@@ -352,6 +273,7 @@ def _word(data: bytes) -> Parsed:
 
     _check_zip(data)
     document = docx.Document(io.BytesIO(data))
+    _unwrap(document.element.body)
 
     def blocks() -> Iterator[tuple[bool, str]]:
         for block in document.iter_inner_content():
@@ -364,6 +286,28 @@ def _word(data: bytes) -> Parsed:
     return _word_title(document), _by_heading(blocks()), ""
 
 
+def _unwrap(body: Any) -> None:
+    """Put what is wrapped in the wrapper's place, since python-docx passes wrappers over.
+
+    What was deleted or moved away stays wrapped, and so unread.
+    """
+    for wrapper in list(body.iter(*WRAPPERS)):
+        for child in reversed(_wrapped(wrapper)):
+            wrapper.addnext(child)
+        wrapper.getparent().remove(wrapper)
+
+
+def _wrapped(wrapper: Any) -> list[Any]:
+    """What a reader learns from: no list of the headings, and no prompt of a field that was not filled in."""
+    if wrapper.tag != FIELD:
+        return list(wrapper)
+    gallery = wrapper.find(f"{W}sdtPr/{W}docPartObj/{W}docPartGallery")
+    listed = gallery is not None and gallery.get(f"{W}val") == "Table of Contents"
+    if listed or wrapper.find(f"{W}sdtPr/{W}showingPlcHdr") is not None:
+        return []
+    return list(wrapper.iterfind(f"{W}sdtContent/*"))
+
+
 def _word_title(document: "WordDocument") -> str:
     styled = ((block.style.name if block.style else "", block.text) for block in document.paragraphs[:20])
     headed = (text for style, text in styled if HEADING_STYLE.match(style or ""))
@@ -374,9 +318,9 @@ def _word_text(paragraph: "Paragraph") -> str:
     """The words of a paragraph that a reader sees."""
     from docx.text.run import Run
 
-    return "".join(
-        "" if isinstance(part, Run) and part.font.hidden else part.text for part in paragraph.iter_inner_content()
-    )
+    parts = paragraph.iter_inner_content()
+    runs = (run for part in parts for run in ([part] if isinstance(part, Run) else part.runs))
+    return "".join(run.text for run in runs if not run.font.hidden)
 
 
 def _word_rows(table: "Table") -> Iterator[str]:
@@ -488,9 +432,13 @@ def confine() -> None:
         import resource
     except ModuleNotFoundError:  # pragma: no cover - Windows
         return
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for kind, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
+        # Not every system has every limit: macOS refuses one on memory. Documents are read all the same.
+        with suppress(ValueError, OSError):
+            hard = resource.getrlimit(kind)[1]
+            # Nobody but root may raise a limit that was set for this process.
+            lowest = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(kind, (lowest, lowest))
 
 
 if __name__ == "__main__":

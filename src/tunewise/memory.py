@@ -254,7 +254,7 @@ def answers(message: str, asked: Question) -> bool:
 
 def figures(text: str) -> list[Figure]:
     """Figures of a text in order; those that count nothing known are taken by the words behind them."""
-    found = list(amounts(text))
+    found = list(amounts(quantities.readable(text)))
     read = [_counted(text, item, found) for item in quantities.read(text) if item.number]
     taken = [(figure.start, figure.start + len(figure.text)) for figure in read]
     for amount in found:

@@ -5,7 +5,6 @@ where the setting `log_text` asks for it.
 """
 
 import hashlib
-import json
 import sys
 import threading
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tunewise.schema import Answer, Judgement, Provenance
+from tunewise.streams import as_json
 
 TRACING = "opentelemetry.trace"
 Seen = TypeVar("Seen", bound=Judgement | Answer)
@@ -42,13 +42,12 @@ class Observer:
     def see(self, result: Seen, provenance: Provenance) -> None:
         """Take note of an answer. A file that cannot be written is left alone: the answer goes first."""
         line = entry(result, provenance, text=self._text)
-        written = json.dumps(line, ensure_ascii=False)
         if self._aloud:
-            sys.stderr.write(written + "\n")
+            sys.stderr.write(as_json(line, sys.stderr) + "\n")
         if self._file is not None:
             try:
                 with self._guard, self._file.expanduser().open("a", encoding="utf-8") as stream:
-                    stream.write(written + "\n")
+                    stream.write(as_json(line, stream) + "\n")
             except OSError as error:
                 sys.stderr.write(f"tunewise: the log {self._file} cannot be written: {error.strerror or error}.\n")
         _span(line)

@@ -1,5 +1,6 @@
 """What an advisor consists of, loaded on first use."""
 
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from tunewise.artifacts import ModelStore, PullProgress
 from tunewise.documents import DocumentStore, Indexed, OwnDocument, with_documents
 from tunewise.embedding import Embedder
 from tunewise.factors import Reading, SheetReader, embed_levels
-from tunewise.heads import Heads
+from tunewise.heads import SHIPPED, Heads
 from tunewise.llm import LocalModel
 from tunewise.observing import Observer
 from tunewise.orders import Orders, Read
@@ -134,7 +135,7 @@ class Parts:
     @property
     def shipped_heads(self) -> Heads:
         """The heads that come with Tunewise, whatever the model."""
-        made: Heads = self._part("shipped_heads", lambda: Heads.load(Path(__file__).parent))
+        made: Heads = self._part("shipped_heads", lambda: Heads.load(SHIPPED))
         return made
 
     def _make_embedder(self) -> Embedder:
@@ -155,6 +156,7 @@ class Parts:
             StoreError: The index or the list of documents cannot be read or written.
         """
         state = document_store(self.settings).state
+        self._tell_server()
         made = Index.open(
             self.settings.cache / "index",
             searched(self.settings),
@@ -166,6 +168,16 @@ class Parts:
         with self._guard:
             self._parts |= {"index": made, "documents": state}
         return made
+
+    def _tell_server(self) -> None:
+        """Say once, before anything is sent, that a file of the working folder names a Chroma server."""
+        file = self.settings.filed("chroma")
+        if file and "told" not in self._parts:
+            self._parts["told"] = True
+            server = self.settings.chroma_server
+            sys.stderr.write(
+                f"tunewise: Vectors of the facts and of what you ask go to the Chroma server {server}, says {file}.\n"
+            )
 
     def add_documents(
         self,
@@ -194,19 +206,19 @@ class Parts:
         """The documents that were added."""
         return document_store(self.settings).documents()
 
-    def remove_documents(self, target: Path | str) -> tuple[OwnDocument, ...]:
-        """Forget documents: one, or all of a folder. The files themselves are left alone.
+    def remove_documents(self, *targets: Path | str) -> tuple[OwnDocument, ...]:
+        """Forget documents: single ones, or all of a folder. The files themselves are left alone.
 
         Args:
-            target: Path of the file or folder, or the name under which it is listed.
+            targets: Paths of files or folders, or the names under which they are listed.
 
         Returns:
             What was forgotten.
 
         Raises:
-            UserError: No document was added from there.
+            UserError: No document was added from one of them; nothing is forgotten then.
         """
-        gone = document_store(self.settings).remove(target)
+        gone = document_store(self.settings).remove(*targets)
         forget_others(self.build_index())
         return gone
 

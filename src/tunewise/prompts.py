@@ -15,6 +15,8 @@ from tunewise.errors import CorpusError
 from tunewise.schema import Value, Verdict
 
 FENCE = "---\n"
+MALFORMED = (ValueError, ArithmeticError, LookupError, AttributeError, RecursionError, yaml.YAMLError)
+"""What PyYAML raises; a scalar that is tagged as what it is not makes it stumble in any of these ways."""
 PHRASES: dict[Verdict, str] = {
     Verdict.TRAIN_FROM_SCRATCH: "train a model from scratch",
     Verdict.FINE_TUNE: "fine-tune a pre-trained model",
@@ -141,7 +143,7 @@ class PromptLibrary:
         try:
             data = yaml.safe_load(self._text("examples.yaml"))
             examples = tuple(Example.model_validate(item) for item in data["examples"])
-        except (yaml.YAMLError, ValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (*MALFORMED, ValidationError, TypeError) as error:
             raise CorpusError(f"examples.yaml is malformed: {error}.") from error
         for example in examples:
             if list(example.sheet) != [factor.name for factor in self.factors]:
@@ -195,7 +197,7 @@ class PromptLibrary:
             _, header, body = text.split(FENCE, 2)
             prompt = Prompt.model_validate(_mapping(yaml.safe_load(header)) | {"template": body})
             used = meta.find_undeclared_variables(_environment().parse(body))
-        except (ValueError, yaml.YAMLError, TemplateError, RecursionError) as error:
+        except (*MALFORMED, TemplateError) as error:
             raise CorpusError(f"The prompt '{name}' is malformed: {error}.") from error
         if used != set(prompt.variables) or prompt.name != name:
             raise CorpusError(f"The header of the prompt '{name}' does not fit its template.")

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tunewise.errors import UserError, WorkError
+from tunewise.errors import UserError, WorkError, printable
 from tunewise.loaders import LOADERS, Loaded, Passage, UnreadableError
 
 LARGEST = 50_000_000
@@ -64,9 +64,11 @@ def candidates(target: Path, *, known: bool = False) -> list[Candidate]:
             return []
         raise UserError(f"There is no file or folder at {shown(str(target))}.", "Name one that exists.") from None
     if not home.is_dir():
-        if home.suffix.lower() not in LOADERS:
-            raise UserError(f"{shown(home.name)} cannot be read as a document.", f"Name a file in {FORMATS}.")
-        return [Candidate(home, shown(home.name))]
+        # A link goes by its own name, as in a folder: stores of files name what they hold by its hash.
+        file = Candidate(home, shown(target.name))
+        if file.suffix not in LOADERS:
+            raise UserError(f"{file.name} cannot be read as a document.", f"Name a file in {FORMATS}.")
+        return [file]
     found = []
     for path in _walk(home):
         name = shown(f"{home.name}/{path.relative_to(home).as_posix()}")
@@ -100,8 +102,7 @@ def _walk(home: Path) -> Iterator[Path]:
 
 def shown(name: str) -> str:
     """A name as it can be printed: without control signs and bytes that are no text."""
-    text = os.fsencode(name).decode("utf-8", "replace")
-    return "".join(char if char.isprintable() else "�" for char in text)
+    return printable(os.fsencode(name).decode("utf-8", "replace"))
 
 
 def contents(file: Candidate) -> bytes:

@@ -1,6 +1,7 @@
 """An advisor whose model runs elsewhere: the same steps, forms and checks, other words."""
 
 import hashlib
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from importlib.metadata import version
@@ -68,8 +69,22 @@ class RemoteAdvisor(Advisor):
 
     @cached_property
     def engine(self) -> ChatEngine:
-        """The chat model."""
-        return ChatEngine(self.settings.engine or "", self.settings.engine_url, self._chat)
+        """The chat model; where a file of the working folder names it, this is said before anything is sent.
+
+        An address out of the file gets no key: whoever hands over a folder must not get the key of its reader.
+        """
+        keyless = self.settings.filed("engine_url") is not None
+        if self._chat is None:
+            self._tell(keyless)
+        return ChatEngine(self.settings.engine or "", self.settings.engine_url, self._chat, keyless=keyless)
+
+    def _tell(self, keyless: bool) -> None:
+        settings = self.settings
+        file = settings.filed("engine_url") or settings.filed("engine")
+        if file is not None:
+            place = f" at {settings.engine_url}" if settings.engine_url else ""
+            key = "; it gets no API key unless TUNEWISE_ENGINE_URL names it" if keyless else ""
+            sys.stderr.write(f"tunewise: Questions go to the engine {settings.engine}{place}, says {file}{key}.\n")
 
     @cached_property
     def _form(self) -> type[BaseModel]:

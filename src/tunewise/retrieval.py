@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from tunewise.adapter import Adapter
 from tunewise.corpus import Corpus
@@ -141,13 +142,12 @@ class Index:
         Raises:
             StoreError: The folder cannot be written, or the server does not answer.
         """
+        refused = (OSError, _chroma().errors.ChromaError)
         folder = index_folder(root, corpus, server)
         if server:
             _client(server, folder).heartbeat()
         if not rebuild and (found := cls._complete(folder, corpus, embedder, server)):
             return found
-        from chromadb.errors import ChromaError
-
         try:
             root.parent.mkdir(parents=True, exist_ok=True)
             # Whoever waited for another process finds that its index is there.
@@ -157,7 +157,7 @@ class Index:
                 _build(folder, corpus, embedder, progress, reuse=not rebuild, server=server)
                 return cls(folder, corpus, embedder, server)
         # On a full disk Chroma's database fails first, with an error of its own.
-        except (OSError, ChromaError) as error:
+        except refused as error:
             raise StoreError(
                 f"The index cannot be written to {root}: {getattr(error, 'strerror', None) or error}.",
                 "Set TUNEWISE_CACHE to a folder that can be written.",
@@ -316,21 +316,49 @@ def _client(server: str | None, folder: Path) -> Any:
     """Chroma on a server, or embedded in a folder; either way it reports nothing to its makers.
 
     Raises:
-        StoreError: The server does not answer as Chroma does.
+        StoreError: The server does not answer as Chroma does, or a variable of the environment is not Chroma's.
     """
-    import chromadb
-
-    settings = chromadb.config.Settings(anonymized_telemetry=False, allow_reset=False)
+    chroma = _chroma()
+    ours: dict[str, Any] = {"anonymized_telemetry": False, "allow_reset": False}
     if server is None:
-        return chromadb.PersistentClient(path=str(folder), settings=settings)
+        # Made of Chroma's defaults alone: CHROMA_API_IMPL and its like would send the vectors elsewhere.
+        return chroma.PersistentClient(path=str(folder), settings=chroma.Settings.model_construct(**ours))
     address = urlsplit(server)
     secure = address.scheme == "https"
     port = address.port or (443 if secure else 80)
+    ours |= {"chroma_server_host": None, "chroma_server_http_port": None}
     try:
-        return chromadb.HttpClient(address.hostname or "", port, ssl=secure, settings=settings)
+        # The environment may hold what the server asks for, such as CHROMA_CLIENT_AUTH_CREDENTIALS.
+        settings = chroma.Settings(_env_file=None, **ours)
+        return chroma.HttpClient(address.hostname or "", port, ssl=secure, settings=settings)
     # Besides errors of its own, Chroma lets through whatever its HTTP client raises.
     except Exception as error:
         raise _silent(server) from error
+
+
+@cache
+def _chroma() -> Any:
+    """Chroma. As it is imported it reads settings, also from a `.env` of the working folder, which may be a stranger's.
+
+    Raises:
+        StoreError: A variable of the environment is not what Chroma takes.
+    """
+    from pydantic_settings import BaseSettings
+
+    ordinary = BaseSettings.__init__
+
+    def without_file(made: BaseSettings, **values: Any) -> None:
+        ordinary(made, **{"_env_file": None, **values})
+
+    BaseSettings.__init__ = without_file  # type: ignore[assignment,method-assign]
+    try:
+        import chromadb.errors
+    except ValidationError as error:
+        names = ", ".join(".".join(str(part) for part in item["loc"]).upper() for item in error.errors())
+        raise StoreError(f"Chroma cannot use {names} of the environment.", "Unset it.") from error
+    finally:
+        BaseSettings.__init__ = ordinary  # type: ignore[method-assign]
+    return chromadb
 
 
 def _silent(server: str) -> StoreError:

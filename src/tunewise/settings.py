@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, HttpUrl, ValidationError, field_validator
+from pydantic import Field, HttpUrl, PrivateAttr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -19,9 +20,16 @@ SETTINGS_FILE = "tunewise.toml"
 
 
 def default_cache() -> Path:
-    """Folder for models, prefixes and index: `$XDG_CACHE_HOME/tunewise` or `~/.cache/tunewise`."""
+    """Folder for models, prefixes and index: `$XDG_CACHE_HOME/tunewise` or `~/.cache/tunewise`.
+
+    Raises:
+        SettingsError: No home folder is known, as for a user without an entry in the system's list.
+    """
     root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "tunewise"
+    try:
+        return (Path(root) if root else Path.home() / ".cache") / "tunewise"
+    except RuntimeError:
+        raise SettingsError("No home folder is known to keep a cache in.", "Set TUNEWISE_CACHE.") from None
 
 
 class Settings(BaseSettings):
@@ -68,6 +76,7 @@ class Settings(BaseSettings):
     """File that gets the same lines."""
     log_text: bool = False
     """Put into the lines what was asked; without it they hold its hash and length only."""
+    _filed: dict[str, Path] = PrivateAttr(default_factory=dict)
 
     @field_validator("knowledge", "prompts", "cache", "log")
     @classmethod
@@ -86,6 +95,10 @@ class Settings(BaseSettings):
     def chroma_server(self) -> str | None:
         """Address of the Chroma server; None where the index lies in the cache."""
         return str(self.chroma).rstrip("/") if self.chroma else None
+
+    def filed(self, name: str) -> Path | None:
+        """The settings file, if a setting comes out of it: the working folder, and so the file, may be a stranger's."""
+        return self._filed.get(name)
 
     @classmethod
     def settings_customise_sources(
@@ -110,7 +123,10 @@ class Settings(BaseSettings):
             SettingsError: A value is unusable, a name unknown, or the file is not TOML.
         """
         try:
-            return cls(**overrides)  # type: ignore[arg-type]
+            made = cls(**overrides)  # type: ignore[arg-type]
+            filed = TomlConfigSettingsSource(cls)().keys() - EnvSettingsSource(cls)().keys() - overrides.keys()
+            made._filed = dict.fromkeys(filed, Path(SETTINGS_FILE).absolute())
+            return made
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])

@@ -16,7 +16,7 @@ from evals.sbom import bom, needed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunewise import batching, corpus
+from tunewise import corpus, tables
 from tunewise.artifacts import Catalogue
 from tunewise.errors import CorpusError, InputError, SettingsError, TunewiseError
 from tunewise.orders import CERTAIN, Orders, plain, split
@@ -232,7 +232,7 @@ def test_a_hostile_table_is_refused_or_its_rows_are(tmp_path, name, content):
     file = tmp_path / name
     file.write_bytes(content)
     try:
-        table = batching.read_table(file)
+        table = tables.read_table(file)
     except InputError as error:
         assert error.remedy
     else:
@@ -245,7 +245,7 @@ def test_a_folder_a_pipe_and_a_loop_of_links_are_refused(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     for file in (loop, tmp_path / "folder.csv", tmp_path / "absent.csv"):
         with pytest.raises(InputError, match="cannot be read"):
-            batching.read_table(file)
+            tables.read_table(file)
 
 
 def test_links_out_of_the_knowledge_folder_are_not_followed(tmp_path):
@@ -267,7 +267,7 @@ def test_output_through_a_link_does_not_touch_its_target(tmp_path):
     target.write_text("keep", encoding="utf-8")
     link = tmp_path / "out.csv"
     link.symlink_to(target)
-    batching._write(link, [{"a": 1}])
+    tables.write(link, [{"a": 1}])
     assert target.read_text(encoding="utf-8") == "keep" and not link.is_symlink()
 
 

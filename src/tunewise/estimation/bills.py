@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from tunewise.estimation.numbers import amounts
+from tunewise.estimation.numbers import Amount, amounts
 from tunewise.estimation.quantities import Quantity, first
 from tunewise.estimation.questions import Topic
 from tunewise.estimation.rules import Kind
@@ -37,6 +37,35 @@ MACHINE = re.compile(
 )
 """What makes it uncertain for how much and how long an hourly price is paid."""
 CARD_HOURS = re.compile(r"[ -]?(?:gpus?|card|[abhv]\d{2,3})[ -](?P<span>hours?|days?|weeks?)\b", re.I)
+PEOPLE = (
+    r"(?:users?|customers?|clients?|people|persons?|employees?|agents?|students?|members?|colleagues?|engineers?"
+    r"|developers?|operators?|analysts?|advis[eo]rs?|reps|subscribers?|players?|patients?|readers?|teachers?|doctors?"
+    r"|nurses?|lawyers?|clerks?|staff|seats?|nutzer\w*|mitarbeiter\w*|kunden|utilisateurs|employés|usuarios"
+    r"|empleados|clientes)"
+)
+CROWD = re.compile(rf"[ ](?:(?!of\b|per\b|a\b|an\b)[\w-]+[ ])?{PEOPLE}\b(?!['’])", re.I)
+HEAD = rf"(?:[ ](?:each|apiece)\b|[ ](?:per|for each|for every|by each|pro|par|por)[ ]{PEOPLE}\b)"
+EACH_BEHIND = re.compile(HEAD, re.I)
+EACH_BEFORE = re.compile(r"\b(?:each|every)\b(?![^.!?]*\btok)", re.I)
+ACTS = re.compile(
+    r",?[ ](?:(?:who|that|which)[ ])?(?:(?:ask|send|mak|tak|hav|writ|do|us|runn?)(?:e|es|s|ing)?|has|with|at|[x×*]"
+    r"|times)[ ](?:about |around |roughly |some |~)?$",
+    re.I,
+)
+"""Between people and a rate smaller than their number, which then is that of each: nobody asks half a question."""
+COME = re.compile(r"[ ]?/|[ ](?:an?|per|each|every|pro|par|por|daily|weekly|monthly)\b(?! tok)", re.I)
+"""Behind "5,000 users" of "5,000 users a day"."""
+TOGETHER = re.compile(
+    r"\b(?:in total|altogether|together|overall|combined|all in all|insgesamt|au total|en total)\b", re.I
+)
+PER_HEAD = re.compile(
+    rf"[ ](?:[\w-]+[ ])?(?:per|a|for each|for every|pro|par|por)[ ]{PEOPLE}"
+    r"(?:[ ](?:and|per|a|an|each|every|pro|par|por))+[ ](?P<span>day|week|month|tag|jour|día)\b",
+    re.I,
+)
+"""Behind the 5 of "5 questions per user per day"."""
+PERIODS = {"w": 7.0, "m": 30.0}
+OFTEN = re.compile(r"\b(?:a|an|per|each|every)[ ](?:hour|day|week|month)\b|\b(?:hourly|daily|weekly|monthly)\b", re.I)
 HOURS = {"h": 1.0, "d": 24.0, "w": 168.0}
 
 
@@ -113,7 +142,7 @@ def _tokens(
     text: str, millions: Sequence[Quantity], prices: Sequence[Quantity], found: Sequence[Quantity]
 ) -> Bill | None:
     """Requests or items times tokens of each, or tokens as they are; two prices go with two kinds of tokens."""
-    parts, times, work, monthly = _work(found)
+    parts, times, work, monthly = _work(text, found)
     paid = _paid(text, millions, prices, parts)
     if len(parts) not in (1, 2) or len(paid) not in (1, len(parts)) or len({price.unit for price in paid}) > 1:
         return None
@@ -137,16 +166,49 @@ def _tokens(
     return Bill(topic=Topic.TOKEN_BILL, estimate=estimate, sentence=words)
 
 
-def _work(found: Sequence[Quantity]) -> tuple[list[Quantity], float, str, str]:
+def _work(text: str, found: Sequence[Quantity]) -> tuple[list[Quantity], float, str, str]:
     """The kinds of tokens, how often they come, that in words, and " a month" if it is; no kind where it is unclear."""
     each = [item for item in found if item.kind is Kind.CONTEXT]
     totals = [item for item in found if item.kind is Kind.TOKENS]
     rates, counts = ([item for item in found if item.kind is kind] for kind in (Kind.RATE, Kind.EXAMPLES))
+    crowds = _crowds(text)
+    if crowds and each:
+        daily = _crowd(text, crowds, rates)
+        if daily is not None:
+            return each, daily * MONTH, f"{daily:,.0f} a day × {MONTH} days × ", " a month"
+        if rates or OFTEN.search(text):
+            return [], 1.0, "", ""
     if rates and each and len(rates) == 1:
         return each, rates[0].number * MONTH, f"{rates[0].number:,.0f} a day × {MONTH} days × ", " a month"
     if not rates and len(counts) == 1 and each:
         return each, counts[0].number, f"{counts[0].number:,.0f} × ", ""
     return ([] if rates or each else totals), 1.0, "", ""
+
+
+def _crowds(text: str) -> list[Amount]:
+    """Numbers of people; those who come anew each day are none, but requests."""
+    every = ((amount, CROWD.match(text, amount.end)) for amount in amounts(text) if not amount.bare)
+    return [amount for amount, people in every if people and not COME.match(text, people.end())]
+
+
+def _crowd(text: str, crowds: Sequence[Amount], rates: Sequence[Quantity]) -> float | None:
+    """Requests a day of so many people; None where it may be of each or of all."""
+    if len(crowds) != 1 or len(rates) > 1:
+        return None
+    crowd = crowds[0]
+    if not rates:
+        heads = ((amount, PER_HEAD.match(text, amount.end)) for amount in amounts(text))
+        daily = [amount.middle / PERIODS.get(head["span"][0].lower(), 1.0) for amount, head in heads if head]
+        return crowd.middle * daily[0] if len(daily) == 1 else None
+    rate = rates[0]
+    if TOGETHER.search(text):
+        return rate.number
+    between = text[crowd.end : rate.start] if crowd.end <= rate.start else ""
+    people = CROWD.match(text, crowd.end)
+    directly = people is not None and crowd.middle > rate.number and ACTS.fullmatch(text[people.end() : rate.start])
+    if directly or EACH_BEHIND.match(text, rate.end) or EACH_BEFORE.search(between):
+        return crowd.middle * rate.number
+    return None
 
 
 def _paid(

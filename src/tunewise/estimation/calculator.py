@@ -1,18 +1,22 @@
 """From words to figures: calculation questions, and the estimates that go with a verdict."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from tunewise.estimation import bills, formulas, questions
+from tunewise.estimation import bills, formulas, nouns, questions
 from tunewise.estimation.catalogue import Gpu, gpu, shape_of
 from tunewise.estimation.formulas import Tuning, short
-from tunewise.estimation.quantities import Quantity, first, read
+from tunewise.estimation.models import Model, closed, model
+from tunewise.estimation.numbers import amounts
+from tunewise.estimation.quantities import Quantity, binary, first, read
 from tunewise.estimation.questions import Topic
 from tunewise.estimation.rules import Kind
 from tunewise.schema import Estimate, Method, Value
 
 USUAL_MODEL = 8e9
 """Parameters assumed where a language model is meant and none is named."""
+USUAL_PRETRAINED = 1e9
+"""The same where it is trained from nothing."""
 USUAL_CARD = "A100 80GB"
 USUAL_EXAMPLE = 500
 """Tokens of an example, where nothing is said of it."""
@@ -22,6 +26,15 @@ LEAST_TOKENS = 20_000
 """Fewer tokens without a count of examples are the length of a sequence."""
 COUNTS_TOKENS = re.compile(r"[\d.,k ]+(?:input |output )?tok(?:ens?)?(?: each| apiece)?", re.I)
 USUAL_CONTEXT = 2048
+LONGEST_CONTEXT = 20_000_000
+"""More tokens are those of a training."""
+LENGTH_BEFORE = re.compile(r"(?:\bat|\bwith|,|@)[ ]$", re.I)
+LENGTH_BEHIND = re.compile(r"[ ]?(?:[,.;:?!)]|$)|[ ](?:for|with|and)\b", re.I)
+"""What stands around "4k" where memory is asked for and no word says what has that length."""
+CACHE_BEFORE = re.compile(r"\bcache(?:[ ](?:is|are|in|at|to|with|quanti[sz]ed|stored|kept|held|as))*[ ]$", re.I)
+CACHE_BEHIND = re.compile(r"[ -](?:(?:kv|k/v|key[ -]value|quanti[sz]ed)[ -])?cache\b", re.I)
+"""Words beside the bits of a key-value cache; others are those of the weights."""
+LABELLED = re.compile(rf"(?<!un-)(?<!non-)(?<!not )\b{nouns.LABELLED}\b", re.I)
 HOST = re.compile(r"(?<!v)ram$", re.I)
 """Memory that is not a card's."""
 TUNINGS: tuple[Tuning, ...] = ("qlora", "lora", "full")
@@ -99,49 +112,57 @@ def for_advice(method: Method | None, kind: str, situation: str) -> tuple[Estima
     """
     if method is None:
         return ()
-    found = read(situation)
-    estimates = [formulas.labels_needed(method.value, kind)]
+    found = [item for item in read(situation) if not closed(situation, item)]
+    estimates = [formulas.labels_needed(method.value, kind, situation)]
     if kind in ("text", "code"):
-        estimates += _language_figures(method, found)
+        estimates += _language_figures(method, situation, found)
     return tuple(estimate for estimate in estimates if estimate is not None)
 
 
-def _language_figures(method: Method, found: Sequence[Quantity]) -> list[Estimate | None]:
-    named = first(found, Kind.PARAMETERS)
-    size = named.number if named else USUAL_MODEL
-    guess = () if named else (f"a model of {short(size)} parameters, as none is named",)
-    card = _card(found)
+def _language_figures(method: Method, text: str, found: Sequence[Quantity]) -> list[Estimate | None]:
+    if method is Method.SELF_SUPERVISED_PRETRAINING:
+        return _pretraining_figures(text, found)
+    meant, guess = _meant(text, found, USUAL_MODEL)
+    size, card = meant.parameters, _card(found)
     if method in (Method.LORA, Method.QLORA, Method.FULL, Method.PREFERENCE_TUNING):
         tuning: Tuning = "qlora" if method is Method.QLORA else "full" if method is Method.FULL else "lora"
         memory = formulas.training_memory(size, tuning)[-2:]
-        hours = formulas.gpu_hours(size, _tuning_tokens(found), card, USUAL_CONTEXT)
+        hours = formulas.gpu_hours(meant.active, _tuning_tokens(text, found), card, USUAL_CONTEXT)
         return [_assuming(item, guess) for item in (*memory, hours, formulas.rental(hours, card))]
     if method is Method.CONTINUED_PRETRAINING:
-        tokens = first(found, Kind.TOKENS)
-        hours = formulas.gpu_hours(size, tokens.number if tokens else 1e9, card)
+        tokens = _given_tokens(text, found, epochs=1)
+        hours = formulas.gpu_hours(meant.active, tokens or 1e9, card)
         each = () if tokens else ("one billion tokens, as no amount is given",)
         return [_assuming(item, guess + each) for item in (hours, formulas.rental(hours, card))]
-    if method is Method.SELF_SUPERVISED_PRETRAINING:
-        return _pretraining_figures(named.number if named else 1e9, named is not None, found)
     if method in (Method.PROMPTING, Method.FEW_SHOT, Method.RAG, Method.LONG_CONTEXT):
         context = 32768 if method is Method.LONG_CONTEXT else 8192
-        return [_assuming(item, guess) for item in formulas.inference_memory(size, bits=4, context=context)[-2:]]
+        memory = formulas.inference_memory(size, bits=4, context=context, shape=meant.shape)[-2:]
+        return [_assuming(item, guess) for item in memory]
     return []
 
 
-def _pretraining_figures(size: float, named: bool, found: Sequence[Quantity]) -> list[Estimate | None]:
-    tokens, card = first(found, Kind.TOKENS), _card(found)
-    guess = () if named else (f"a model of {short(size)} parameters, as none is named",)
-    optimal = formulas.optimal_tokens(size)
-    hours = formulas.gpu_hours(size, tokens.number if tokens else optimal.high, card)
+def _pretraining_figures(text: str, found: Sequence[Quantity]) -> list[Estimate | None]:
+    meant, guess = _meant(text, found, USUAL_PRETRAINED)
+    tokens, card = _given_tokens(text, found, epochs=1), _card(found)
+    optimal = formulas.optimal_tokens(meant.parameters)
+    hours = formulas.gpu_hours(meant.active, tokens or optimal.high, card)
     figures = [optimal, hours, formulas.rental(hours, card)]
-    if tokens:
-        figures.append(formulas.largest_model(tokens.number))
+    if unique := _corpus(text, found):
+        figures.append(formulas.largest_model(unique))
     return [_assuming(item, guess) for item in figures]
 
 
+def _meant(text: str, found: Sequence[Quantity], otherwise: float) -> tuple[Model, tuple[str, ...]]:
+    """The model to be trained or run, and what was taken for granted of it."""
+    meant = model(text, found, otherwise)
+    if first(found, Kind.PARAMETERS):
+        return meant, meant.notes
+    return meant, (f"a model of {short(otherwise)} parameters, as none is named",)
+
+
 def _training_memory(text: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
-    size, context, batch = _number(found, Kind.PARAMETERS, 0), _context(found), _batch(found)
+    meant, context, batch = model(text, found), _context(text, found), _batch(found)
+    size = meant.parameters
     ways: list[Tuning] = [way for way in TUNINGS if re.search(rf"(?<!\w){way}\b", text, re.I)]
     rank = int(_number(found, Kind.RANK, formulas.RANK))
     bits = first(found, Kind.BITS)
@@ -154,49 +175,74 @@ def _training_memory(text: str, found: Sequence[Quantity]) -> tuple[list[Estimat
         estimates += parts if len(ways) == 1 else parts[-2:]
         lines.append(f"{parts[-2].quantity.removeprefix('memory of ')} needs {span(parts[-2])}")
     words = f"For {short(size)} parameters, {context:,} tokens a sequence and {_sequences(batch)}: {'; '.join(lines)}."
-    return estimates, f"{words} {_fits(found, estimates)}".strip()
+    return _noting(estimates, meant), f"{words} {_fits(found, estimates)}".strip()
 
 
-def _inference_memory(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
-    size, context, batch = _number(found, Kind.PARAMETERS, 0), _context(found), _batch(found)
+def _inference_memory(text: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
+    meant, context, batch = model(text, found), _held(text, found), _batch(found)
+    size = meant.parameters
     bits = first(found, Kind.BITS)
     choices = [bits.number] if bits else [16.0, 4.0]
     estimates: list[Estimate] = []
     lines = []
     for width in choices:
-        parts = formulas.inference_memory(size, bits=width, context=context, batch=batch)
+        parts = formulas.inference_memory(size, bits=width, context=context, batch=batch, shape=meant.shape)
         estimates += parts if len(choices) == 1 else [parts[0], *parts[-2:]]
         lines.append(f"{span(parts[-2])} in {width:g} bits")
     words = f"Running {short(size)} parameters with {context:,} tokens of context and {_sequences(batch)}"
-    return estimates, f"{words} takes {', '.join(lines)}. {_fits(found, estimates)}".strip()
+    return _noting(estimates, meant), f"{words} takes {', '.join(lines)}. {_fits(found, estimates)}".strip()
 
 
-def _kv_cache(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
-    size, context, batch = _number(found, Kind.PARAMETERS, 0), _context(found), _batch(found)
-    cache = formulas.kv_cache(shape_of(size), context, batch, _number(found, Kind.BITS, 16))
-    return [cache], f"Keys and values of {_sequences(batch)} with {context:,} tokens take {span(cache)}."
+def _kv_cache(text: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
+    meant, context, batch = model(text, found), _held(text, found), _batch(found)
+    shape = meant.shape or shape_of(meant.parameters)
+    bits = next((item.number for item in found if item.kind is Kind.BITS and _of_cache(text, item)), 16)
+    cache = formulas.kv_cache(shape, context, batch, bits, known=meant.shape is not None)
+    return _noting(
+        [cache], meant
+    ), f"Keys and values of {_sequences(batch)} with {context:,} tokens take {span(cache)}."
+
+
+def _of_cache(text: str, bits: Quantity) -> bool:
+    """Whether bits are those of the cache: "8-bit KV cache", "KV cache in fp8"."""
+    return bool(CACHE_BEHIND.match(text, bits.end) or CACHE_BEFORE.search(text[: bits.start]))
 
 
 def _training_cost(text: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
-    size = _number(found, Kind.PARAMETERS, 0)
+    meant = model(text, found)
     card, currency = _priced(_card(found), found)
-    scratch = re.search(r"scratch|pre-?train", text, re.I) and not re.search(r"continu", text, re.I)
-    tokens = _given_tokens(found) or (formulas.optimal_tokens(size).high if scratch else _tuning_tokens(found))
-    compute = formulas.training_compute(size, tokens)
-    hours = formulas.gpu_hours(size, tokens, card)
-    estimates = [compute, hours]
-    count = first(found, Kind.GPUS)
-    words = f"Training {short(size)} parameters on {short(tokens)} tokens takes {span(hours)} on {card.name}"
-    if count:
-        many = max(round(count.number), 1)
-        span_days = formulas.duration(hours, many)
-        estimates.append(span_days)
-        words += f", that is {span(span_days)} on {many}"
+    given = _given_tokens(text, found)
+    nothing = questions.from_nothing(text)
+    tokens = given or (formulas.optimal_tokens(meant.active).high if nothing else _tuning_tokens(text, found))
+    hours = formulas.gpu_hours(meant.active, tokens, card)
+    estimates = [formulas.training_compute(meant.active, tokens), hours]
+    words = f"Training {meant.name} on {short(tokens)} tokens takes {span(hours)} on {card.name}"
+    for estimate, sentence in _time(text, found, hours, card):
+        estimates.append(estimate)
+        words += sentence
     rent = formulas.rental(hours, card, currency)
     if rent:
         estimates.append(rent)
         words += f", or {span(rent)} of rent"
-    return estimates, f"{words}. That is one clean run; plan with two to three times as much.{_taken(found)}"
+    words += f". That is one clean run; plan with two to three times as much.{_taken(found)}"
+    return _noting(estimates, meant), words
+
+
+def _time(text: str, found: Sequence[Quantity], hours: Estimate, card: Gpu) -> Iterator[tuple[Estimate, str]]:
+    """How many cards a time needs, where that is asked, and how long the cards take whose number is told."""
+    count, days = first(found, Kind.GPUS), first(found, Kind.DAYS)
+    if days and questions.asks_cards(text, count):
+        needed = formulas.cards_in_time(hours, card, days.number)
+        yield needed, f", that is {span(needed)} for {figure(days.number)} day{'s' * (days.number != 1)}"
+    if count and _told(count):
+        many = max(round(count.number), 1)
+        calendar = formulas.duration(hours, many)
+        yield calendar, f", that is {span(calendar)} on {many}"
+
+
+def _told(cards: Quantity) -> bool:
+    """Whether the number of cards stands in the text: "an A100" is one, "on A100" any."""
+    return cards.number != 1 or any(amount.middle == 1 for amount in amounts(cards.text))
 
 
 def _tokens(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
@@ -207,13 +253,13 @@ def _tokens(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
     return [tokens, hours], f"{words} {short(tokens.high)} tokens; adapting a pre-trained one needs far less."
 
 
-def _affordable(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
-    size, card = _number(found, Kind.PARAMETERS, 0), _card(found)
+def _affordable(text: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
+    meant, card = model(text, found), _card(found)
     count, days = _number(found, Kind.GPUS, 1), _number(found, Kind.DAYS, 1)
-    tokens = formulas.affordable_tokens(size, card, count, days)
+    tokens = formulas.affordable_tokens(meant.active, card, count, days)
     span_of_days = f"{figure(days)} day{'s' * (days != 1)}"
-    words = f"In {span_of_days} {count:g} × {card.name} can train {short(size)} parameters on {span(tokens)}"
-    return [tokens, formulas.optimal_tokens(size)], f"{words}, if nothing fails."
+    words = f"In {span_of_days} {count:g} × {card.name} can train {meant.name} on {span(tokens)}"
+    return _noting([tokens, formulas.optimal_tokens(meant.parameters)], meant), f"{words}, if nothing fails."
 
 
 def _model_size(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
@@ -225,20 +271,23 @@ def _model_size(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]
     )
 
 
-def _serving(_: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
-    size = _number(found, Kind.PARAMETERS, 0)
+def _serving(text: str, found: Sequence[Quantity]) -> tuple[list[Estimate], str]:
+    meant = model(text, found)
+    size = meant.parameters
     card, currency = _priced(_card(found), found)
     bits, named = first(found, Kind.BITS), first(found, Kind.GPUS)
-    width = bits.number if bits else 16.0 if formulas.weights(size).low < card.memory else 4.0
+    many = max(round(named.number), 1) if named else 1
+    width = bits.number if bits else 16.0 if formulas.weights(size).low < card.memory * many else 4.0
     least = formulas.cards_for(size, card, width)
-    count = max(least, round(named.number) if named else 1)
-    estimates = formulas.serving(size, card, width, count, currency)
+    count = max(least, many)
+    estimates = formulas.serving(size, card, width, count, currency, meant.active)
     on = f"{count} × {card.name}" if count > 1 else card.name
     on += ", which the weights need," if count == least > 1 and not (named and named.number >= least) else ""
-    words = f"One stream of {short(size)} parameters in {width:g} bits on {on} writes {span(estimates[0])}"
+    words = f"One stream of {meant.name} in {width:g} bits on {on} writes {span(estimates[0])}"
     if len(estimates) > 1:
         words += f", at {span(estimates[1])} a million tokens while it is always busy"
-    return estimates, words + f"; batching many requests raises the total several times.{_taken(found)}"
+    words += f"; batching many requests raises the total several times.{_taken(found)}"
+    return _noting(estimates, meant), words
 
 
 _RESULTS: Mapping[Topic, Callable[[str, Sequence[Quantity]], tuple[list[Estimate], str]]] = {
@@ -319,30 +368,57 @@ def _priced(card: Gpu, found: Sequence[Quantity]) -> tuple[Gpu, str]:
     price = next(hourly, None)
     if price is None:
         return card, "USD"
-    return card.model_copy(update={"price": (price.number, price.number)}), price.unit.partition("/")[0]
+    return card.model_copy(
+        update={"price": (price.number, price.number), "price_source": "the price given"}
+    ), price.unit.partition("/")[0]
 
 
-def _given_tokens(found: Sequence[Quantity]) -> float | None:
-    """Tokens of a run by what is said of them: in all, in words, or of each example; None where nothing is."""
-    epochs = _number(found, Kind.EPOCHS, 1)
+def _given_tokens(text: str, found: Sequence[Quantity], epochs: float = USUAL_EPOCHS) -> float | None:
+    """Tokens of a run, all epochs together, by what is said of them; None where nothing is.
+
+    Args:
+        text: What was written.
+        found: What was read from it.
+        epochs: How often examples that are counted are passed, where it is not said; a text is passed once.
+    """
+    tokens = _corpus(text, found)
+    counted = not first(found, Kind.TOKENS) and not first(found, Kind.WORDS) and first(found, Kind.EXAMPLES)
+    return tokens and tokens * _number(found, Kind.EPOCHS, epochs if counted else 1)
+
+
+def _corpus(text: str, found: Sequence[Quantity]) -> float | None:
+    """Tokens of one epoch: in all, in words, or of each example."""
     if tokens := first(found, Kind.TOKENS):
-        return tokens.number * epochs
+        return tokens.number
     if words := first(found, Kind.WORDS):
-        return words.number * TOKENS_A_WORD * epochs
+        return words.number * TOKENS_A_WORD
     few = next((item for item in found if item.kind is Kind.CONTEXT and COUNTS_TOKENS.fullmatch(item.text)), None)
     if few is None:
         return None
-    examples = first(found, Kind.EXAMPLES)
+    examples = _examples(text, found)
     if examples is None:
-        return few.number * epochs if few.number >= LEAST_TOKENS else None
-    return examples.number * few.number * _number(found, Kind.EPOCHS, USUAL_EPOCHS)
+        return few.number if few.number >= LEAST_TOKENS else None
+    return examples * few.number
 
 
-def _tuning_tokens(found: Sequence[Quantity]) -> float:
+def _tuning_tokens(text: str, found: Sequence[Quantity]) -> float:
     """Tokens of a tuning run, assumed where nothing is said of them."""
-    given = _given_tokens(found)
-    examples = _number(found, Kind.EXAMPLES, 10_000)
+    given = _given_tokens(text, found)
+    examples = _examples(text, found) or 10_000
     return given or examples * USUAL_EXAMPLE * _number(found, Kind.EPOCHS, USUAL_EPOCHS)
+
+
+def _examples(text: str, found: Sequence[Quantity]) -> float | None:
+    """The examples that are labelled, or those named first where none are said to be."""
+    counted = [item for item in found if item.kind is Kind.EXAMPLES and item.number > 0]
+    labelled = (item for item in counted if LABELLED.search(_with_clause(text, item)))
+    chosen = next(labelled, None) or (counted[0] if counted else None)
+    return chosen.number if chosen else None
+
+
+def _with_clause(text: str, item: Quantity) -> str:
+    """The words of a count and the next ones of its clause."""
+    return item.text + re.split(r"[,.;:!?\n]", text[item.end : item.end + len(" of them are already labelled")])[0]
 
 
 def _number(found: Sequence[Quantity], kind: Kind, otherwise: float) -> float:
@@ -350,8 +426,28 @@ def _number(found: Sequence[Quantity], kind: Kind, otherwise: float) -> float:
     return quantity.number if quantity else otherwise
 
 
-def _context(found: Sequence[Quantity]) -> int:
-    return int(_number(found, Kind.CONTEXT, USUAL_CONTEXT))
+def _context(text: str, found: Sequence[Quantity]) -> int:
+    """Tokens of a sequence, also where they are told as no more than "at 4k"."""
+    told = first(found, Kind.CONTEXT)
+    return int(told.number if told else _bare_length(text, found) or USUAL_CONTEXT)
+
+
+def _held(text: str, found: Sequence[Quantity]) -> int:
+    """Tokens that a cache holds: any number of them, for nothing is trained."""
+    tokens = first(found, Kind.TOKENS)
+    if first(found, Kind.CONTEXT) or tokens is None or tokens.number > LONGEST_CONTEXT:
+        return _context(text, found)
+    return int(binary(tokens.number) if re.search(r"\dk\b", tokens.text, re.I) else tokens.number)
+
+
+def _bare_length(text: str, found: Sequence[Quantity]) -> float | None:
+    for amount in amounts(text):
+        read_already = any(item.start < amount.end and amount.first < item.end for item in found)
+        thousands = text[amount.end - 1 : amount.end] in ("k", "K") and amount.middle <= LONGEST_CONTEXT
+        alone = LENGTH_BEFORE.search(text[: amount.first]) and LENGTH_BEHIND.match(text, amount.end)
+        if thousands and alone and not read_already:
+            return binary(amount.middle)
+    return None
 
 
 def _batch(found: Sequence[Quantity]) -> int:
@@ -360,6 +456,11 @@ def _batch(found: Sequence[Quantity]) -> int:
 
 def _sequences(batch: int) -> str:
     return "one sequence at a time" if batch == 1 else f"{batch} sequences at a time"
+
+
+def _noting(estimates: list[Estimate], meant: Model) -> list[Estimate]:
+    """Estimates with what was taken for granted of the model."""
+    return [item.model_copy(update={"assumptions": item.assumptions + meant.notes}) for item in estimates]
 
 
 def _assuming(estimate: Estimate | None, assumptions: tuple[str, ...]) -> Estimate | None:

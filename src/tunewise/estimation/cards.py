@@ -17,7 +17,7 @@ NAMES = "|".join(
 )
 OTHERS = (
     r"rtx[ ]pro[ ]\d{4}"
-    r"|gtx[ ]?\d{3,4}|rtx[ ]?(?:titan|a\d{4})|rx[ ]?\d{3,4}|quadro[ ]\w*\d+|titan[ ]\w+"
+    r"|gtx[ ]?\d{3,4}|rtx[ ]?(?:titan|a\d{4})|rx[ ]?\d{3,4}|quadro[ ](?:rtx[ ])?\w*\d+|titan[ ]\w+"
     r"|gb200|mi\d{2,3}x?|k80|p100|p40|m40|a[45]000|rtx[ ]?\d{4}"
     r"|(?:10[5-8]0|[2-5]0[5-9]0)(?=[ ]?(?:ti|super)\b|[ ](?:gpu|card))"
     r"|(?:(?<=\ba )|(?<=\bnew )|(?<=\bused )|(?<=\bown )|(?<=\bmy )|(?<=\bone )|(?<=\bhand ))"
@@ -79,9 +79,14 @@ def _belongs(text: str, amount: Amount, card: int) -> bool:
 
 def _known(name: str, size: str | None) -> Gpu:
     """The card of the catalogue, with the memory that is told of it ("4060 Ti 16GB") where it knows none with that."""
-    plain = re.sub(r"[ -]+", " ", name.lower())
-    fitting = [gpu for gpu in gpus() if any(alias.replace("-", " ") == plain for alias in gpu.aliases)]
-    family = [gpu for gpu in gpus() if size and gpu.name.lower().startswith(plain) and f"{gpu.memory:g}" == size]
+    fitting = [gpu for gpu in gpus() if any(_plain(alias) == _plain(name) for alias in gpu.aliases)]
+    sized = (gpu for gpu in gpus() if size and f"{gpu.memory:g}" == size)
+    family = [gpu for gpu in sized if _plain(gpu.name.removesuffix(f" {size}GB")) == _plain(name)]
     if family or not size:
         return (family or fitting)[0]
     return fitting[0].model_copy(update={"memory": float(size)})
+
+
+def _plain(name: str) -> str:
+    """A name however it is parted: "3080Ti" is "3080 ti"."""
+    return re.sub(r"[ -]+", "", name.lower())

@@ -4,6 +4,7 @@ N parameters, D tokens, s tokens of context, b sequences at once, L layers, d wi
 """
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -34,9 +35,8 @@ CHINCHILLA = "Hoffmann et al. 2022, arXiv:2203.15556 (F06.03)"
 KAPLAN = "Kaplan et al. 2020, arXiv:2001.08361 (F06.06)"
 REPEATED = "Muennighoff et al. 2023, arXiv:2305.16264 (F06.13)"
 UTILISATION = "published training runs (F07.03 to F07.05, F07.14)"
-PRICES = "rental prices of May 2026 (F07.09 to F07.11, F27.17)"
 ZERO = "Rajbhandari et al. 2019, arXiv:1910.02054 (F08.02)"
-QLORA = "Dettmers et al. 2023, arXiv:2305.14314 (F08.13, F08.14)"
+QUANTISED = "arithmetic of F08.01 and F08.25"
 LORA = "Hu et al. 2021, arXiv:2106.09685 (F08.10, F08.11)"
 ACTIVATIONS = "Korthikanti et al. 2022, arXiv:2205.05198"
 CACHE = "arithmetic of F08.16"
@@ -95,6 +95,20 @@ def duration(hours: Estimate, count: int) -> Estimate:
     )
 
 
+def cards_in_time(hours: Estimate, card: Gpu, days: float) -> Estimate:
+    """How many cards do the GPU-hours in so many days: `duration` the other way round."""
+    _positive(days=days)
+    return Estimate(
+        quantity=f"{card.name} cards for {days:g} day{'s' * (days != 1)}",
+        low=math.ceil(hours.low / (24 * days)),
+        high=math.ceil(hours.high / (24 * days)),
+        unit="cards" if hours.high > 24 * days else "card",
+        formula=f"GPU-hours / ({days:g} days × 24 h), rounded up",
+        source=hours.source,
+        assumptions=hours.assumptions,
+    )
+
+
 def rental(hours: Estimate, card: Gpu, currency: str = "USD") -> Estimate | None:
     """What the GPU-hours cost to rent; None where no price of the card is known."""
     if card.price is None:
@@ -106,7 +120,7 @@ def rental(hours: Estimate, card: Gpu, currency: str = "USD") -> Estimate | None
         high=hours.high * high,
         unit=currency,
         formula=f"GPU-hours × {low:g} to {high:g} {currency}",
-        source=PRICES if low < high else "the price given",
+        source=card.price_source,
         assumptions=("people, data and failed runs not counted",),
     )
 
@@ -169,7 +183,7 @@ def weights(parameters: float, bits: float = 16) -> Estimate:
         high=size * (1.2 if bits < 8 else 1.0),
         unit="GB",
         formula=f"{short(parameters)} parameters × {bits / 8:g} bytes",
-        source="arithmetic of F08.01",
+        source=QUANTISED if bits == 4 else "arithmetic of F08.01",
         assumptions=("formats below 8 bits keep some tensors and their scales finer",) if bits < 8 else (),
     )
 
@@ -257,9 +271,20 @@ def training_memory(
     return [*parts, *_total(f"memory of {_name(method)}", parts)]
 
 
-def inference_memory(parameters: float, *, bits: float = 16, context: int = 4096, batch: int = 1) -> list[Estimate]:
-    """Memory of running a model, part by part; the total and the card that fits come last."""
-    parts = [weights(parameters, bits), kv_cache(shape_of(parameters), context, batch)]
+def inference_memory(
+    parameters: float, *, bits: float = 16, context: int = 4096, batch: int = 1, shape: Shape | None = None
+) -> list[Estimate]:
+    """Memory of running a model, part by part; the total and the card that fits come last.
+
+    Args:
+        parameters: Of the model.
+        bits: Of a weight; keys and values stay in 16.
+        context: Tokens a sequence.
+        batch: Sequences at once.
+        shape: Of the very model, if it is known.
+    """
+    cache = kv_cache(shape or shape_of(parameters), context, batch, known=shape is not None)
+    parts = [weights(parameters, bits), cache]
     return [*parts, *_total(f"memory of inference in {bits:g} bits", parts)]
 
 
@@ -293,14 +318,20 @@ def card_for(memory: float, what: str = "") -> Estimate:
 # --- data and serving -----------------------------------------------------------------------
 
 
-def labels_needed(method: str, kind: str) -> Estimate | None:
+def labels_needed(method: str, kind: str, situation: str | None = None) -> Estimate | None:
     """Labelled examples that a method usually needs; None where the folder has no range.
 
     Args:
         method: A `Method`.
         kind: Level of the factor `input`.
+        situation: What the user wrote, if anything: some ranges hold only for what it is about.
     """
-    found: Sequence[Need] = [need for need in needs() if method in need.methods and kind in need.inputs]
+    found = [need for need in needs() if method in need.methods and kind in need.inputs]
+    if situation is None:
+        # The widest range first.
+        found.sort(key=lambda need: bool(need.about))
+    else:
+        found = [need for need in found if _about(need, situation)]
     if not found:
         return None
     need = found[0]
@@ -319,13 +350,28 @@ def cards_for(parameters: float, card: Gpu, bits: float = 16) -> int:
     return max(math.ceil(weights(parameters, bits).low / card.memory), 1)
 
 
-def serving(parameters: float, card: Gpu, bits: float = 16, count: int = 1, currency: str = "USD") -> list[Estimate]:
+def serving(
+    parameters: float,
+    card: Gpu,
+    bits: float = 16,
+    count: int = 1,
+    currency: str = "USD",
+    active: float | None = None,
+) -> list[Estimate]:
     """Speed of one stream and, where the card has a price, dollars a million tokens.
 
     Every token reads all weights once, so bandwidth sets the ceiling; real servers reach half of it
     or more, and many streams at once share the reading.
+
+    Args:
+        parameters: Of the model; the cards must hold them.
+        card: Which card.
+        bits: Of a weight.
+        count: Cards; as many as the weights need, if that is more.
+        currency: Of the card's price.
+        active: Parameters that a token reads, where these are not all: those of a mixture of experts.
     """
-    size = weights(parameters, bits).low
+    size = weights(active or parameters, bits).low
     count = max(cards_for(parameters, card, bits), count)
     ceiling = count * card.bandwidth / size
     many = f"{count} × " if count > 1 else ""
@@ -354,7 +400,7 @@ def serving(parameters: float, card: Gpu, bits: float = 16, count: int = 1, curr
             high=high * million / speed.low,
             unit=currency,
             formula=f"{low:g} to {high:g} {currency} an hour / speed",
-            source=f"{BANDWIDTH}; {PRICES}",
+            source=f"{BANDWIDTH}; {card.price_source}",
             assumptions=("one request at a time and always busy; batching divides it, idle hours multiply it",),
         ),
     ]
@@ -398,6 +444,11 @@ def _total(quantity: str, parts: Sequence[Estimate]) -> list[Estimate]:
         source="; ".join(dict.fromkeys(part.source for part in parts)),
     )
     return [total, card_for(total.high, quantity.replace("memory of", " for").replace("  ", " "))]
+
+
+def _about(need: Need, situation: str) -> bool:
+    stems = "|".join(map(re.escape, need.about))
+    return not stems or re.search(rf"\b(?:{stems})", situation, re.I) is not None
 
 
 def _name(method: Tuning) -> str:

@@ -20,6 +20,11 @@ COUNTED = (
     r"|documenti|contratti|fatture|articoli|recensioni|esempi|righe|testi|schede|referti|domande|messaggi|lettere|pazienti|clienti|cartelle|risposte|registrazioni|foto|sentenze|etichette|immagini|exemplos|imagens|linhas)"
 )
 """Nouns for examples: whatever is labelled, read or judged one by one."""
+PICTURES = (
+    r"(?:images?|pictures?|photos?|photographs?|frames?|videos?|clips?|scans?|tiles?|crops?|patches|thumbnails|screenshots?"
+    r"|slides?|x-?rays?|bilder[n]?|fotos?|imágenes|immagini|imagens)"
+)
+"""What has a height and a width."""
 LABELLED = r"(?:labell?ed|labels?|annotated|annotierte?n?|gelabelte?n?|annoté?e?s|etiquetad[oa]s)"
 MEASURES = r"(?:张|条|个|份|篇|幅|段|句|行|枚|件|例)"
 UNCOUNTED = (
@@ -76,7 +81,7 @@ CURRENCIES = {
     "gb": "GBP", "qu": "GBP", "dó": "USD",
 }  # fmt: skip
 """By the first two letters of how it is written."""
-MAKER = r"(?:nvidia |colab(?:['’]s)? |rtx[ -]?|geforce |tesla |gtx |used |consumer |old |rented |spare )*"
+MAKER = r"(?:nvidia |colab(?:['’]s)? |rtx[ -]?|geforce |tesla |gtx |used |consumer |old |rented |spare ){0,4}"
 CARDS = (
     r"(?:gpus?|graphics cards?|grafikkarten?|video cards?|(?<!credit )cards"
     r"|cartes? graphiques?|tarjetas? gráficas?|显卡)"

@@ -48,7 +48,9 @@ VAGUE = {
     "eine halbe": (0.5, 0.5), "ein halbes": (0.5, 0.5), "un demi": (0.5, 0.5), "medio": (0.5, 0.5),
     "one and a half": (1.5, 1.5), "a couple of": (2, 2), "couple of": (2, 2), "a couple": (2, 2), "a pair of": (2, 2),
     "a few": (3, 5), "few": (3, 5), "ein paar": (3, 5), "quelques": (3, 5), "several": (3, 9), "mehrere": (3, 9),
-    "einige": (3, 9), "plusieurs": (3, 9), "varios": (3, 9), "varias": (3, 9), "a handful of": (3, 6),
+    "einige": (3, 9), "plusieurs": (3, 9), "varios": (3, 9), "varias": (3, 9), "varios cientos": (300, 900),
+    "unos cientos": (300, 900), "algunos cientos": (300, 900), "varios miles": (3000, 9000),
+    "unos miles": (3000, 9000), "algunos miles": (3000, 9000), "a handful of": (3, 6),
     "handful of": (3, 6), "eine handvoll": (3, 6), "une poignée de": (3, 6),
 }  # fmt: skip
 """Words for a range; how far it goes is a convention of ours, not a fact of the language."""
@@ -62,7 +64,7 @@ PLURALS = {
 """Plurals without a number: from two to ten of them."""
 SCALES = {
     "k": 1e3, "thousand": 1e3, "thousands": 1e3, "thousnad": 1e3, "thosand": 1e3, "thousend": 1e3, "tsd": 1e3,
-    "tausend": 1e3, "mil": 1e3, "mille": 1e3, "mila": 1e3, "milliers": 1e3,
+    "tausend": 1e3, "mil": 1e3, "mille": 1e3, "mila": 1e3, "milliers": 1e3, "hundert": 100, "centaines": 100,
     "lakh": 1e5, "lakhs": 1e5, "crore": 1e7, "crores": 1e7, "hundred": 100, "dozen": 12, "dutzend": 12,
     "m": 1e6, "mm": 1e6, "mn": 1e6, "mio": 1e6, "mln": 1e6, "million": 1e6, "millions": 1e6, "milion": 1e6,
     "millionen": 1e6, "millones": 1e6,
@@ -112,6 +114,11 @@ HOURLY = re.compile(
 MARKS = ("$", "€", "£")
 PRICED = re.compile(r"[ ]?(?:/|per |an? |pro )", re.I)
 """Behind "$1.250", which then has three decimals."""
+COUPLE = "couple"
+"""Two, where a scale follows: "couple hundred"; by itself it may be two people."""
+FRACTIONS = {"½": 0.5, "¼": 0.25, "¾": 0.75}
+RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+RAISING = re.compile("10([⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
 HALF = re.compile(r"[ ]and a half\b", re.I)
 ABOUT = re.compile(r"[ -]?(?:ish|odd)\b|[ ]or so(?=[ ][a-z])", re.I)
 """Behind "900ish pictures", "200-odd letters" and "nine hundred or so notes"."""
@@ -139,12 +146,14 @@ _GROUP = _alternatives(GROUPS)
 _LARGE = ("thousand", "million")
 """Within a number in words they may stand before smaller ones: "two thousand five hundred"."""
 CORE = re.compile(
-    r"(?P<power>(?:\d+(?:\.\d+)?[ ]?[x×*·][ ]?)?10\^\d{1,2}|\d+(?:\.\d+)?e\d{1,2}(?!\w))"
+    r"(?P<power>(?:\d+(?:\.\d+)?[ ]?[x×*·][ ]?)?10(?:\^\d{1,2}|[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,2})|\d+(?:\.\d+)?e\d{1,2}(?!\w))"
+    rf"|(?P<fraction>[{''.join(FRACTIONS)}])"
     rf"|(?P<digits>(?<=[A-Za-z]-)\d+(?:\.\d+)?|{DIGITS})"
     r"|(?<![\w-])(?<!per )(?<!each )(?<!every )(?<!many )(?<!pro )(?<!par )(?<!for )"
     r"(?P<alone>(?=(?:thousand|million|billion)[ ][a-z]))"
     rf"|(?<![\w-])(?P<plural>{_alternatives(PLURALS)})(?=[ ](?:of|de|von)\b|[ ][A-ZÄÖÜ])"
-    rf"|(?<![\w-])(?P<vague>{_alternatives(VAGUE)})(?!\w)"
+    rf"|(?<![\w-])(?P<vague>{_alternatives(VAGUE)}"
+    rf"|{COUPLE}(?=[ ](?:hundred|thousand|million|billion|dozen)\b))(?!\w)"
     rf"|(?<![\w-])(?P<words>(?:{_ONE}|{_GROUP})(?:[ -](?:(?<=hundred )and[ ])?(?:{_COUNT}|{_GROUP}"
     rf"|(?:{_alternatives(_LARGE)})[ -](?:and[ ])?(?:{_COUNT}))(?!\w))*)(?!\w)",
     re.I,
@@ -221,8 +230,11 @@ def _inside_a_word(text: str, start: int) -> bool:
 
 def _plain(text: str, match: re.Match[str]) -> _Plain:
     low, high = _value(match)
-    halved = HALF.match(text, match.end()) if match["digits"] or match["words"] else None
-    scale, end = _scale(text, halved.end() if halved else match.end(), match["digits"] is not None)
+    part = FRACTIONS.get(text[match.end() : match.end() + 1], 0.0) if match["digits"] else 0.0
+    low, high, place = low + part, high + part, match.end() + (part > 0)
+    halved = HALF.match(text, place) if match["digits"] or match["words"] else None
+    digits = match["digits"] is not None or match["fraction"] is not None
+    scale, end = _scale(text, halved.end() if halved else place, digits)
     halved = halved or (HALF.match(text, end) if match["digits"] else None)
     if halved:
         low, high, end = low + 0.5, high + 0.5, max(end, halved.end())
@@ -237,7 +249,8 @@ def _plain(text: str, match: re.Match[str]) -> _Plain:
 
 def _value(match: re.Match[str]) -> tuple[float, float]:
     if match["power"]:
-        base, _, exponent = TIMES.sub("e", match["power"].lower()).replace("10^", "1e").partition("e")
+        power = RAISING.sub(lambda raised: f"10^{raised[1].translate(RAISED)}", match["power"].lower())
+        base, _, exponent = TIMES.sub("e", power).replace("10^", "1e").partition("e")
         return (float(base) * 10 ** int(exponent),) * 2
     if match["digits"]:
         # A point before three digits groups thousands, unless a scale follows: "4.000 Bilder", "1.125 million".
@@ -248,10 +261,14 @@ def _value(match: re.Match[str]) -> tuple[float, float]:
         return (number(match["digits"], whole=whole),) * 2
     if match["alone"] is not None:
         return 1.0, 1.0
+    if match["fraction"]:
+        return (FRACTIONS[match["fraction"]],) * 2
     if match["plural"]:
         unit = PLURALS[match["plural"].lower()]
         return 2 * unit, 10 * unit
     if match["vague"]:
+        if match["vague"].lower() == COUPLE:
+            return 2.0, 2.0
         return VAGUE[match["vague"].lower()]
     return (_spelled(match["words"]),) * 2
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tunewise.estimation import nouns
 from tunewise.estimation.cards import cards
-from tunewise.estimation.catalogue import Gpu, shapes
+from tunewise.estimation.catalogue import Gpu, mixtures, shapes, written
 from tunewise.estimation.numbers import LIKE_LATIN, MARKS, Amount, amounts
 from tunewise.estimation.rules import OFTEN, PAID_TIME, RULES, SPOKEN_OF, UNITS, Kind, Rule, days
 from tunewise.schema import Value
@@ -40,7 +40,7 @@ class Quantity(Value):
 
 def read(text: str) -> tuple[Quantity, ...]:
     """Quantities of a text in the order in which they stand there; each word is read once."""
-    plain = text.translate(LIKE_LATIN)
+    plain = readable(text)
     found = [*_cards(plain), *_coded_bits(plain), *_none(plain)]
     for amount in amounts(plain):
         if not any(amount.first < item.end and item.start < amount.end for item in found):
@@ -48,6 +48,20 @@ def read(text: str) -> tuple[Quantity, ...]:
     found += [item for item in _named(plain) if not any(other.kind is Kind.PARAMETERS for other in found)]
     whole = (item.model_copy(update={"text": text[item.start : item.end]}) for item in found if _sensible(item))
     return tuple(sorted(whole, key=lambda item: item.start))
+
+
+def readable(text: str) -> str:
+    """A text of the same length in which letters are Latin and the size of a picture is a word without digits."""
+    plain = text.translate(LIKE_LATIN)
+    if PICTURE.search(plain) is None:
+        return plain
+    named = list(cards(plain))
+
+    def word(match: re.Match[str]) -> str:
+        whole = any(card.start < match.end() and match.start() < card.end for card in named)
+        return match.group() if whole else "r" * len(match.group())
+
+    return PICTURE.sub(word, plain)
 
 
 def first(quantities: Sequence[Quantity], kind: Kind) -> Quantity | None:
@@ -90,6 +104,15 @@ NEAR = 120
 """Characters around a number within which its meaning is looked for."""
 OVER = re.compile(r"over[ ]", re.I)
 """Before a span of time or epochs it means how long something goes on, not more than that."""
+PICTURE = re.compile(
+    r"(?<![\w.,])(?:\d{2,5}[x×]\d{2,5}(?:[x×]\d{1,5})?(?:px)?(?![\w.,]*\d|\w|[ ]?[kmgt]i?b\b)"
+    r"|\d{3,5}[ ](?:[x×*]|by)[ ]\d{3,5}(?=[ ]?(?:px|pixels?|resolution|jpe?gs?|pngs?)\b"
+    rf"|[ ](?:{nouns.BETWEEN})?{nouns.PICTURES}\b)"
+    r"|(?:240|360|480|576|720|1080|1440|2160|4320)[pi]\b"
+    r"|[248]k(?=[ -](?:resolution|uhd|video|footage|film|movie|cameras?|streams?|displays?|monitors?)\b))",
+    re.I,
+)
+"""How large a picture is, which counts none: "512x512", "1080p", "4k video"."""
 DIMENSION = re.compile(r"-?d\b|(?:st|nd|rd|th)\b|[x×]\d+[x×]\d", re.I)
 PART_OF_NAME = re.compile(r"(?:[a-z]-|\d[x×]|\d of |\b(?:gtx|rtx|rx|quadro|radeon|geforce)[ ])$", re.I)
 """What stands before the number of "Sentinel-2 pictures", of "224x224 pictures" and of an old card's name."""
@@ -127,6 +150,22 @@ OPEN_CLASS = re.compile(
     rf"(?:{nouns.BETWEEN}){{0,3}}?(?!{nouns.UNCOUNTED}\b|{nouns.STOP}\b)(?:{nouns.PLURAL})\b",
     re.I,
 )
+MONTHS = (
+    r"(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec|mai|juni|juli|okt|dez)\.?"
+    r"|january|february|march|april|august|september|october|november|december|januar|februar|märz|oktober|dezember"
+    r"|janvier|février|mars|avril|juin|juillet|août|septembre|octobre|novembre|décembre"
+    r"|enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre"
+)
+SINCE = re.compile(
+    rf"\b(?:since|year|early|mid|late|spring|summer|autumn|fall|winter|seit|depuis|desde|dal"
+    rf"|(?:{MONTHS})(?:[ ]\d\d?,)?)"
+    r"[ -](?:de )?$",
+    re.I,
+)
+"""What stands before a year."""
+IN_YEAR = re.compile(r"\b(?:in|until|till|by|before|after|during|im jahr|en|em|nel)[ ]$", re.I)
+"""What may stand before a year, and before a number that is no round one seldom before anything else."""
+ROUND = 50
 CALLED = re.compile(
     r"(?:-|\b(?:an?|the|our|this|that|open|small|tiny|big|even|or|local"
     r"|stock|prompted|base|tuned|larger|bigger|smaller"
@@ -152,15 +191,13 @@ MODEL_NEXT = re.compile(
     re.I,
 )
 SIZE = re.compile(r"[\d.]+[ -]?(?:b|bn|billion)\b|[\d.]+m\b", re.I)
-MIXTURES = {(8, 7e9): 46.7e9, (8, 22e9): 141e9}
-"""Parameters of mixtures of experts that share attention (Jiang et al. 2024; Mistral AI 2024)."""
 MIXTURE = re.compile(r"[x×](?P<size>\d+)b\b", re.I)
 
 
 def _counted(text: str, amount: Amount) -> Iterator[Quantity]:
     behind, ahead = text[amount.end : amount.end + NEAR], text[max(amount.first - NEAR, 0) : amount.first]
     mixture = MIXTURE.match(behind)
-    if mixture and amount.middle < 100 and (total := MIXTURES.get((int(amount.middle), float(mixture["size"]) * 1e9))):
+    if mixture and (total := _experts(amount.middle, float(mixture["size"]) * 1e9)):
         yield _made(Kind.PARAMETERS, text, (amount.first, amount.end + mixture.end()), (total, total))
         return
     if DIMENSION.match(behind) or _numbered(ahead, amount):
@@ -174,6 +211,12 @@ def _counted(text: str, amount: Amount) -> Iterator[Quantity]:
             return
     if not amount.bare and (found := _by_size(text, amount)):
         yield found
+
+
+def _experts(count: float, size: float) -> float | None:
+    """All parameters of a mixture of so many experts of that size, which share attention; None of one unknown."""
+    known = (item.parameters for item in mixtures() if item.experts == count and item.size == size)
+    return next(known, None)
 
 
 def _counts(rule: Rule, amount: Amount, after: re.Match[str]) -> bool:
@@ -224,7 +267,7 @@ def _lasts(text: str, amount: Amount, ahead: str) -> bool:
 
 def _no_examples(text: str, amount: Amount, ahead: str) -> bool:
     """Whether what looks like examples is half of one, a team, part of a name or a model's size."""
-    if 0 < amount.middle < 1 or PART_OF_NAME.search(ahead):
+    if 0 < amount.middle < 1 or PART_OF_NAME.search(ahead) or _dated(text, amount, ahead):
         return True
     if amount.middle < LEAST_PEOPLE and PEOPLE.match(text, amount.end):
         return True
@@ -241,7 +284,7 @@ def _ruled(rule: Rule, text: str, amount: Amount, before: re.Match[str], after: 
     if after.groupdict().get("half"):
         low, high = (None if end is None else end + factor / 2 for end in (low, high))
     if rule.kind is Kind.CONTEXT and amount.scaled:
-        low, high = (None if end is None else _binary(end) for end in (low, high))
+        low, high = (None if end is None else binary(end) for end in (low, high))
     if rule.kind in (Kind.EPOCHS, Kind.DAYS) and OVER.match(text, amount.start):
         high = low
     if low is not None and high is not None and (bound := AFTERWARDS.match(text, place[1])):
@@ -249,7 +292,7 @@ def _ruled(rule: Rule, text: str, amount: Amount, before: re.Match[str], after: 
     return _made(rule.kind, text, place, (low, high), unit=unit)
 
 
-def _binary(tokens: float) -> float:
+def binary(tokens: float) -> float:
     """A context of 8k has 8,192 tokens; one of 10k has 10,000."""
     thousands = tokens / 1000
     power = thousands >= 1 and thousands == int(thousands) and int(thousands).bit_count() == 1
@@ -290,6 +333,13 @@ def _called(text: str, amount: Amount) -> bool:
     return bool(named) or len(text.split()) <= LONE
 
 
+def _dated(text: str, amount: Amount, ahead: str) -> bool:
+    """Whether a year stands before what it does not count: "since 2021 images are …", "12 May 2024 samples …"."""
+    if not _year(text, amount):
+        return False
+    return SINCE.search(ahead) is not None or (amount.middle % ROUND != 0 and IN_YEAR.search(ahead) is not None)
+
+
 def _year(text: str, amount: Amount) -> bool:
     return 1900 <= amount.middle <= 2100 and text[amount.first : amount.end].isdigit()
 
@@ -317,12 +367,13 @@ def _none(text: str) -> Iterator[Quantity]:
 
 def _named(text: str) -> Iterator[Quantity]:
     """Models that are called by name without a size."""
-    for shape in shapes():
-        for alias in shape.aliases:
-            match = re.search(rf"(?<!\w){re.escape(alias)}(?![\w]|\.\d)", text, re.I)
-            if match:
-                yield _made(Kind.PARAMETERS, text, match.span(), (shape.parameters, shape.parameters))
-                break
+    names = {alias: shape for shape in shapes() for alias in shape.aliases}
+    seen: set[str] = set()
+    for match in written(*names).finditer(text):
+        shape = next(shape for alias, shape in names.items() if written(alias).fullmatch(match.group()))
+        if shape.name not in seen:
+            seen.add(shape.name)
+            yield _made(Kind.PARAMETERS, text, match.span(), (shape.parameters, shape.parameters))
 
 
 def _made(

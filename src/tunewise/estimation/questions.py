@@ -98,6 +98,13 @@ COUNSEL = re.compile(
     re.I,
 )
 """Questions on quality and data, which no formula here answers."""
+TUNING = re.compile(r"\b(?:fine[ -]?tun\w*|finetun\w*|q?lora|sft|peft)\b", re.I)
+NOTHING = re.compile(r"\bscratch\b|\bpre[ -]?train(?!ed\b)", re.I)
+CONTINUED = re.compile(r"\bcontinu", re.I)
+HOW_MANY_CARDS = re.compile(
+    r"\b(?:how many|wie viele|combien de|cuántas)[ ](?:[\w-]+[ ]){0,2}?(?:gpus?|cards?|karten|cartes|tarjetas)\b", re.I
+)
+HOW_MANY = re.compile(r"\b(?:how many|wie viele|combien d[e'’]|cuántas)[ ]?(?:[\w-]+[ ])?$", re.I)
 ADAPTED = re.compile(
     r"\b(?:fine-?tuned|finetuned|pre-?trained|trained|distilled)(?= (?:[a-z-]+ )?(?:\d|model|version|bert|llama))", re.I
 )
@@ -161,6 +168,18 @@ def topic(text: str, quantities: Sequence[Quantity]) -> Topic | None:
 def trains(text: str) -> bool:
     """Whether something is to be trained, not merely a trained model to be run."""
     return TRAINING.search(ADAPTED.sub("", text)) is not None
+
+
+def from_nothing(text: str) -> bool:
+    """Whether a model is to be trained from nothing, and none tuned as well."""
+    if CONTINUED.search(text) or TUNING.search(ADAPTED.sub("", text)):
+        return False
+    return NOTHING.search(text) is not None
+
+
+def asks_cards(text: str, named: Quantity | None) -> bool:
+    """Whether it is asked how many cards are needed, by a word for cards or by their name."""
+    return HOW_MANY_CARDS.search(text) is not None or (named is not None and bool(HOW_MANY.search(text[: named.start])))
 
 
 def _formula(text: str, kinds: set[Kind]) -> Topic | None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -52,10 +53,11 @@ def fit(advisor: Advisor, files: Sequence[Path], data: Path, out: Path) -> None:
         console.print(f"  with {count:5} scenarios: strict {strict:.3f}, fair {fair:.3f}", highlight=False)
 
 
-def teach(advisor: Advisor, files: Sequence[Path], data: Path, out: Path, sample: int) -> None:
+def teach(advisor: Advisor, files: Sequence[Path], data: Path, out: Path, sample: int, *, short: bool = False) -> None:
     """Teach the head in `out` the scenarios of some files, save it and print what it learned.
 
-    What it knows already is passed over, so that the same lesson counts once.
+    What it knows already is passed over, so that the same lesson counts once. With `short` the read-out of short
+    messages learns, and situations that are told are judged as before.
 
     Raises:
         UserError: No file is named, there is no head, nothing new, or nothing to hold the head by; or it belongs to
@@ -69,25 +71,35 @@ def teach(advisor: Advisor, files: Sequence[Path], data: Path, out: Path, sample
     advisor.load()
     if not known.fits(advisor.model.fingerprint, advisor.library.digest):
         raise UserError(f"The head in {out} belongs to another model or other prompts.", "Fit it anew, without --onto.")
-    new = [item for item in labelled.read(files) if item.split != "test" and not known.knows(item.id)]
+
+    def tokens(item: Scenario) -> int:
+        return advisor.model.count(item.situation)
+
+    def concerned(items: Sequence[Scenario]) -> list[Scenario]:
+        return [item for item in items if item.split != "test" and (not short or heads.shortness(tokens(item)))]
+
+    new = [item for item in concerned(labelled.read(files)) if not known.knows(item.id)]
     if not new:
         raise UserError("There is nothing new in these files.", "Scenarios of the test split are never taught.")
-    others = labelled.read(sorted((data / "scenarios").glob("*.jsonl")))
-    old = teaching.drawn([item for item in others if item.split != "test" and known.knows(item.id)], sample)
+    others = [item for item in labelled.read(sorted((data / "scenarios").glob("*.jsonl"))) if known.knows(item.id)]
+    old = teaching.drawn(concerned(others), sample)
     if not old:
         raise UserError(f"Nothing in {data / 'scenarios'} is known to the head.", "Run this in a checkout.")
     copies = fitting.disturbed(new, Material.load(data / "robustness"))
     with _bar("Reading scenarios") as progress:
         readings = fitting.read(advisor, [*new, *copies, *old], data / "runs" / "features.npz", progress)
     with Console(stderr=True).status("Teaching"):
-        head, figures = teaching.teach(known, new, copies, old, readings)
+        fitted_on = known.card.scenarios + known.card.out_of_fold["copies"]
+        stands_for = fitted_on * len(concerned(others)) / len(others) / len(old)
+        lengths = np.array([tokens(item) for item in (*new, *copies, *old)])
+        head, figures = teaching.teach(known, new, copies, old, readings, lengths, stands_for, short=short)
         card = known.card.model_copy(
             update={
                 "scenarios": known.card.scenarios + len(new),
                 "out_of_fold": known.card.out_of_fold | {f"taught {name}": value for name, value in figures.items()},
             }
         )
-        readouts = {"topic": known.topic, "sheet": known.sheet, **known.factors, "verdict": head}
+        readouts = known.readouts | {"short" if short else "verdict": head}
         heads.save(out, card, readouts, [*known.known, *(heads.mark(scenario.id) for scenario in new)])
     console = Console()
     console.print(f"Taught {len(new)} scenarios, held by {len(old)} of the {known.card.scenarios} that it knew:")
@@ -118,10 +130,10 @@ def evaluate(advisor: Advisor, scenarios: Sequence[Scenario], plan: runs.Plan, p
     material = Material.load(places.data / "robustness")
     card = runs.card_of(advisor, scenarios)
     run = runs.Run(places.run, card, fresh=fresh)
-    steps = plan.steps(scenarios, list(material.rewritings()))
+    steps = plan.steps(scenarios, material.rewritings())
     _go(run, steps, advisor, material)
     guesses = _baselines(advisor, scenarios, places.data) if plan.classifiers else {}
-    found = summary.summarise(card, list(run.records.values()), scenarios, guesses)
+    found = summary.summarise(card, list(run.records.values()), scenarios, guesses, material.rewritings())
     paths = report.write(found, places.run)
     console = Console()
     console.print(_table(found))
@@ -131,10 +143,10 @@ def evaluate(advisor: Advisor, scenarios: Sequence[Scenario], plan: runs.Plan, p
 
 def _go(run: runs.Run, steps: Sequence[runs.Step], advisor: Advisor, material: Material) -> None:
     with _bar("Judging") as progress:
-        done = sum(step.key in run.records for step in steps)
+        done = sum(run.done(step) for step in steps)
         for kind in ("default", "small"):
             part = [step for step in steps if (step.kind == "small") == (kind == "small")]
-            if all(step.key in run.records for step in part):
+            if all(run.done(step) for step in part):
                 continue
             # Two models at once would take ten times as long on two cores, so one goes before the other comes.
             judge = (

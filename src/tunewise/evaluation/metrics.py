@@ -13,7 +13,7 @@ BINS = 10
 
 
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Bootstrap interval of a mean over questions (percentile method).
+    """Bootstrap interval of a mean over questions (percentile method); a share has `share_interval`.
 
     Args:
         values: One a question, shape (n,).
@@ -25,6 +25,22 @@ def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float
     means = data[np.random.default_rng(0).integers(0, len(data), (RESAMPLES, len(data)))].mean(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return (float(low), float(high))
+
+
+def share_interval(hits: Sequence[bool], level: float = 0.95) -> tuple[float, float]:
+    """Interval of a share (Wilson 1927, "Probable inference"): also where all are hits or none is.
+
+    There every resample of a bootstrap is the same, and its interval has no width, though 20 questions without a
+    miss allow a share of misses of 0.16.
+
+    Args:
+        hits: One a question, shape (n,).
+        level: Coverage.
+    """
+    if not len(hits):
+        return (0.0, 0.0)
+    found = binomtest(sum(hits), len(hits)).proportion_ci(level, method="wilson")
+    return (float(found.low), float(found.high))
 
 
 def calibration_bins(chances: Floats, labels: Ints, bins: int = BINS) -> list[tuple[float, float, int]]:

@@ -92,6 +92,11 @@ def rewrite(text: str, rewriting: Rewriting) -> str:
     return rewriting(text, random.Random(text))
 
 
+def changes(text: str, rewriting: Rewriting) -> bool:
+    """Whether a rewriting does anything to a text; a verdict that stands under nothing shows nothing."""
+    return rewrite(text, rewriting) != text
+
+
 def typos(text: str, chance: random.Random) -> str:
     """Swap or drop a letter in some of the longer words; numbers and short words stay."""
 

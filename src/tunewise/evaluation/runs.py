@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from tunewise import grounding
 from tunewise.advisor import Advisor
 from tunewise.errors import StoreError, TunewiseError, UserError
-from tunewise.evaluation.rewriting import Material, rewrite
+from tunewise.evaluation.rewriting import Material, Rewriting, changes, rewrite
 from tunewise.evaluation.scenarios import Scenario
 from tunewise.llm import HOLE
 from tunewise.schema import Advice, Judgement, Verdict
@@ -91,7 +91,7 @@ class Plan:
     """How much of each kind of work a run does; the scenarios of each are spread evenly over the set."""
 
     rewritten: int = 60
-    """Scenarios that are rewritten in every way."""
+    """Scenarios that are rewritten in every way that changes them."""
     answered: int = 40
     """Scenarios that get a whole answer, with reasons."""
     plain: int = 100
@@ -101,11 +101,16 @@ class Plan:
     classifiers: bool = True
     """Whether simple classifiers are fitted on the other scenarios, to compare with; some minutes."""
 
-    def steps(self, scenarios: Sequence[Scenario], rewritings: Sequence[str]) -> list[Step]:
+    def steps(self, scenarios: Sequence[Scenario], rewritings: Mapping[str, Rewriting]) -> list[Step]:
         """The work, in order."""
         every = [Step("judged", scenario) for scenario in scenarios]
         some = spread(scenarios, self.rewritten)
-        every += [Step("rewritten", scenario, name) for scenario in some for name in rewritings]
+        every += [
+            Step("rewritten", scenario, name)
+            for scenario in some
+            for name, rewriting in rewritings.items()
+            if changes(scenario.situation, rewriting)
+        ]
         every += [Step("answered", scenario) for scenario in spread(scenarios, self.answered)]
         every += [Step("plain", scenario) for scenario in spread(scenarios, self.plain)]
         return every + [Step("small", scenario) for scenario in spread(scenarios, self.small)]
@@ -148,8 +153,13 @@ class Run:
             raise StoreError(f"The run cannot be written to {folder}: {error.strerror or error}.") from error
         self.records = {record.key: record for record in load_records(folder)}
 
+    def done(self, step: Step) -> bool:
+        """Whether a step needs no doing: one that failed is tried again, as what stood in its way may be mended."""
+        record = self.records.get(step.key)
+        return record is not None and record.error is None
+
     def go(self, steps: Sequence[Step], advisors: Mapping[str, Advisor], material: Material) -> Iterator[Record]:
-        """Do what has not been done yet; hands out each record as it is written.
+        """Do what has not been done yet, or failed; hands out each record as it is written.
 
         Args:
             steps: The whole work.
@@ -161,7 +171,7 @@ class Run:
                 # A crash may have cut the last line off; the next record must not be glued to it.
                 file.write("\n")
             for step in steps:
-                if step.key in self.records:
+                if self.done(step):
                     continue
                 advisor = advisors["small" if step.kind == "small" else "default"]
                 record = take(step, advisor, material)

@@ -11,6 +11,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from tunewise.errors import UserError
 from tunewise.evaluation import metrics
+from tunewise.evaluation.rewriting import Rewriting, changes
 from tunewise.evaluation.runs import Card, Kind, Record
 from tunewise.evaluation.scenarios import Scenario
 from tunewise.schema import Verdict
@@ -22,7 +23,7 @@ WORST = 15
 
 
 class Share(BaseModel):
-    """A proportion with its 95 % bootstrap interval."""
+    """A proportion with its 95 % Wilson interval."""
 
     value: float
     low: float
@@ -32,7 +33,7 @@ class Share(BaseModel):
     @classmethod
     def of(cls, hits: Sequence[bool]) -> "Share":
         """The share of hits."""
-        low, high = metrics.interval([float(hit) for hit in hits])
+        low, high = metrics.share_interval(hits)
         value = sum(hits) / len(hits) if hits else 0.0
         return cls(value=round(value, 4), low=round(low, 4), high=round(high, 4), count=len(hits))
 
@@ -105,6 +106,7 @@ def summarise(
     records: Sequence[Record],
     scenarios: Sequence[Scenario],
     baselines: Mapping[str, Sequence[Verdict]],
+    rewritings: Mapping[str, Rewriting],
 ) -> Summary:
     """Compute every figure.
 
@@ -113,6 +115,7 @@ def summarise(
         records: Of the run.
         scenarios: The labelled set that was run.
         baselines: Guesses of other ways for each scenario, by the name of the way.
+        rewritings: By name; runs of old hold copies that theirs left as they were, which count for nothing.
 
     Raises:
         UserError: No scenario could be judged.
@@ -129,6 +132,7 @@ def summarise(
     guesses = [ORDER[int(place)] for place in chances.argmax(axis=1)]
     table = confusion_matrix(labels, chances.argmax(axis=1), labels=range(len(ORDER)))
     answered = list(_by_id(records, "answered").values())
+    rewritten = [record for record in records if record.kind == "rewritten" and record.error is None]
     return Summary(
         card=card,
         scenarios=len(scenarios),
@@ -143,7 +147,7 @@ def summarise(
         risk_coverage=metrics.risk_coverage(chances.max(axis=1), chances.argmax(axis=1) == labels),
         factors=_factors(kept, judged),
         by_group=_groups(kept, guesses),
-        robustness=_robustness(records, judged),
+        robustness=_robustness(_changed(rewritten, kept, rewritings), judged),
         disagreement=Share.of([_against_sheet(judged[scenario.id]) for scenario in kept]),
         answers=len(answered),
         breaches=[f"{record.scenario}: {breach}" for record in answered for breach in record.breaches],
@@ -245,10 +249,22 @@ def _groups(scenarios: Sequence[Scenario], guesses: Sequence[Verdict]) -> dict[s
     }
 
 
-def _robustness(records: Sequence[Record], judged: Mapping[str, Record]) -> dict[str, Share]:
+def _changed(
+    rewritten: Sequence[Record], scenarios: Sequence[Scenario], rewritings: Mapping[str, Rewriting]
+) -> list[Record]:
+    """Copies that are not their situation over again, as far as their rewriting is known."""
+    texts = {scenario.id: scenario.situation for scenario in scenarios}
+    return [
+        record
+        for record in rewritten
+        if (known := rewritings.get(record.rewriting or "")) is None or changes(texts.get(record.scenario, ""), known)
+    ]
+
+
+def _robustness(rewritten: Sequence[Record], judged: Mapping[str, Record]) -> dict[str, Share]:
     flips: dict[str, list[bool]] = {}
-    for record in records:
-        if record.kind == "rewritten" and record.error is None and record.scenario in judged:
+    for record in rewritten:
+        if record.scenario in judged:
             flips.setdefault(record.rewriting or "", []).append(record.verdict is not judged[record.scenario].verdict)
     every = [flip for values in flips.values() for flip in values]
     return {name: Share.of(values) for name, values in ({"all": every} | flips).items() if values}

@@ -5,6 +5,10 @@ sample is read again: it stands for all of them, less its own slope where the he
 as it is if nothing new came (Shamir, Srebro and Zhang 2014, "Communication-Efficient Distributed Optimization using an
 Approximate Newton-type Method", arXiv:1312.7853). What is new counts in full. So a head learns from a thousand
 scenarios in the time that it takes to read fifteen hundred.
+
+Short messages leave unsaid what told situations tell, and learning from them costs those: so they may be taught to a
+read-out of their own, which takes the place of the other as a message is shorter (Daumé 2007, "Frustratingly easy
+domain adaptation", arXiv:0907.1815, with a share in place of a domain). Told situations are then judged as before.
 """
 
 from collections.abc import Sequence
@@ -18,7 +22,7 @@ from sklearn.model_selection import GroupKFold
 from tunewise.evaluation import fitting
 from tunewise.evaluation.fitting import FOLDS, ORDER, Floats, Ints, Readings, Rows, Space
 from tunewise.evaluation.scenarios import Scenario
-from tunewise.heads import Heads, ReadOut
+from tunewise.heads import Heads, ReadOut, shortness
 
 ITERATIONS = 500
 
@@ -29,7 +33,15 @@ def drawn(scenarios: Sequence[Scenario], count: int) -> list[Scenario]:
 
 
 def teach(
-    heads: Heads, new: Sequence[Scenario], copies: Sequence[Scenario], old: Sequence[Scenario], readings: Readings
+    heads: Heads,
+    new: Sequence[Scenario],
+    copies: Sequence[Scenario],
+    old: Sequence[Scenario],
+    readings: Readings,
+    tokens: Ints,
+    stands_for: float,
+    *,
+    short: bool = False,
 ) -> tuple[ReadOut, dict[str, float]]:
     """Teach the verdict's read-out further scenarios.
 
@@ -39,6 +51,9 @@ def teach(
         copies: Disturbed copies of some of the new ones, under their ids.
         old: A sample of those that the head was fitted on.
         readings: Of all three, in this order.
+        tokens: Length of each of all three.
+        stands_for: How many scenarios each of the old ones stands for.
+        short: Teach the read-out of short messages; that of situations which are told stays as it is.
 
     Returns:
         The read-out; and of the new scenarios, the figures before and, where there are families to leave out, after
@@ -48,14 +63,12 @@ def teach(
     every = [*new, *copies, *old]
     labels = np.array([ORDER.index(scenario.verdict) for scenario in every])
     sampled = np.arange(len(every) - len(old), len(every))
-    lesson = Lesson.of(
-        heads.verdict,
-        readings.rows,
-        labels,
-        sampled,
-        (heads.card.scenarios + heads.card.out_of_fold["copies"]) / len(old),
-        fitting.pairs_of(every[: len(every) - len(old)], count),
-    )
+    pairs = fitting.pairs_of(every[: len(every) - len(old)], count)
+    shares = np.array([shortness(length) for length in tokens]) if short else np.ones(len(every))
+    head = heads.short if short and heads.short else heads.verdict
+    odds = [heads.log_odds(row, length) for row, length in zip(readings.rows, tokens, strict=True)]
+    start = np.array(odds) * heads.verdict.temperature
+    lesson = Lesson.of(head, readings.rows, start, shares, labels, sampled, stands_for, pairs)
     strength = heads.card.out_of_fold["strength"]
     groups = np.array([scenario.family for scenario in every])
     before = fitting.figures(lesson.start[:count], new, heads.verdict.temperature)
@@ -69,7 +82,7 @@ def teach(
             apart = sampled[~np.isin(groups[sampled], groups[held])]
             scores[held] = lesson.log_odds(held, lesson.change(np.concatenate([train, apart]), strength))
         figures |= fitting.figures(scores, new, heads.verdict.temperature)
-    return lesson.taught(heads.verdict, lesson.change(np.arange(len(every)), strength)), figures
+    return lesson.taught(head, lesson.change(np.arange(len(every)), strength)), figures
 
 
 @dataclass(frozen=True)
@@ -77,9 +90,11 @@ class Lesson:
     """What a head is taught, in coordinates of its own standardised features."""
 
     space: Space
-    """Spanned by all rows."""
+    """Spanned by all rows, each multiplied by its share."""
     start: Floats
-    """Log-odds of the head as it is, shape (rows, classes)."""
+    """Log-odds of the heads as they are, shape (rows, classes)."""
+    shares: Floats
+    """How much the read-out that is taught counts for each row, from 0 to 1."""
     labels: Ints
     """Class of every row."""
     weights: Floats
@@ -90,22 +105,34 @@ class Lesson:
     """For each disturbed copy its place and that of its scenario, shape (copies, 2)."""
 
     @classmethod
-    def of(cls, head: ReadOut, rows: Rows, labels: Ints, sampled: Ints, stands_for: float, pairs: Ints) -> "Lesson":
+    def of(
+        cls,
+        head: ReadOut,
+        rows: Rows,
+        start: Floats,
+        shares: Floats,
+        labels: Ints,
+        sampled: Ints,
+        stands_for: float,
+        pairs: Ints,
+    ) -> "Lesson":
         """Prepare a lesson.
 
         Args:
-            head: As it is.
+            head: What is taught.
             rows: Features of new scenarios and of a sample of the old ones, shape (n, features).
+            start: Log-odds of the heads as they are, shape (n, classes).
+            shares: How much `head` counts for each row, shape (n,).
             labels: Classes, shape (n,).
             sampled: Places of the old ones.
             stands_for: How many scenarios each of these stands for.
             pairs: Places of disturbed copies and of their scenarios, shape (copies, 2).
         """
-        space = Space.scaled(rows, head.mean, head.scale)
-        start = space.standard.astype(np.float64) @ head.weights + head.bias
+        counted = head.mean + (rows - head.mean) * shares[:, None].astype(np.float32)
+        space = Space.scaled(counted, head.mean, head.scale)
         old = np.zeros(len(rows))
         old[sampled] = 1.0
-        return cls(space, start, labels, np.where(old > 0, stands_for, 1.0), old, pairs)
+        return cls(space, start, shares, labels, np.where(old > 0, stands_for, 1.0), old, pairs)
 
     def change(self, some: Ints, strength: float) -> tuple[Floats, Floats]:
         """What is best added to the head for some of the rows.
@@ -118,7 +145,7 @@ class Lesson:
             Coefficients of `space.coordinates`, shape (rank, classes), and of the intercept, (classes,).
         """
         steady = fitting.steadied(self.space.coordinates, self.pairs[np.isin(self.pairs, some).all(axis=1)])
-        rows = steady(self.space.coordinates[some])
+        rows, shares = steady(self.space.coordinates[some]), self.shares[some, None]
         start, weights = self.start[some], self.weights[some, None]
         truth = np.eye(start.shape[1])[self.labels[some]]
         # The head stands where its old scenarios pull it nowhere: so the sample must not pull it either.
@@ -127,13 +154,13 @@ class Lesson:
 
         def loss(flat: Floats) -> tuple[float, Floats]:
             added = flat.reshape(shape)
-            moved = rows @ added[:-1] + added[-1]
+            moved = rows @ added[:-1] + shares * added[-1]
             scores = start + moved
             top = scores.max(axis=1)
             logs = top + np.log(np.exp(scores - top[:, None]).sum(axis=1)) - (scores * truth).sum(axis=1)
             value = float((weights[:, 0] * (logs - (slope * moved).sum(axis=1))).sum())
             pull = weights * (_chances(scores) - truth - slope)
-            gradient = np.concatenate([rows.T @ pull + added[:-1] / strength, pull.sum(axis=0)[None]])
+            gradient = np.concatenate([rows.T @ pull + added[:-1] / strength, (shares * pull).sum(axis=0)[None]])
             return value + float((added[:-1] ** 2).sum()) / (2 * strength), gradient.ravel()
 
         found = minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS})
@@ -143,7 +170,8 @@ class Lesson:
     def log_odds(self, some: Ints, change: tuple[Floats, Floats]) -> Floats:
         """Log-odds of some rows under a changed head, shape (rows, classes)."""
         coefficients, intercept = change
-        return np.asarray(self.start[some] + self.space.coordinates[some] @ coefficients + intercept, dtype=np.float64)
+        moved = self.space.coordinates[some] @ coefficients + self.shares[some, None] * intercept
+        return np.asarray(self.start[some] + moved, dtype=np.float64)
 
     def taught(self, head: ReadOut, change: tuple[Floats, Floats]) -> ReadOut:
         """The head with a change."""

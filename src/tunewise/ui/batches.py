@@ -10,17 +10,19 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from tunewise import batching
+from tunewise import batching, tables
 from tunewise.advisor import Advisor
-from tunewise.batching import Job, Outcome, Table
-from tunewise.errors import InputError, TunewiseError
+from tunewise.batching import Job, Outcome
+from tunewise.errors import InputError, TunewiseError, printable
 from tunewise.render import percent
 from tunewise.schema import LABELS, METHOD_LABELS, Method, Verdict
+from tunewise.tables import Table
 from tunewise.ui import cards
 from tunewise.ui.line import Line, Place
 
@@ -135,18 +137,18 @@ def read(path: str | None, column: str | None = None) -> Upload:
         raise InputError("Choose a file first.")
     file = Path(path)
     try:
-        table = batching.read_table(file, column)
+        table = tables.read_table(file, column)
     except InputError as error:
         # The command line names the server's folders, and an option that the page does not have.
         if names := _names(file):
             raise InputError(f"Choose the column that holds the situations: {', '.join(names)}.") from None
-        raise InputError(error.message.replace(str(file), file.name), error.remedy) from None
+        raise InputError(error.message.replace(printable(str(file)), printable(file.name)), error.remedy) from None
     return Upload(file, replace(table, rows=table.rows[:MOST_ROWS]), len(table.rows))
 
 
 def _names(file: Path) -> list[str]:
     try:
-        return list(batching.columns(file))
+        return list(tables.columns(file))
     except TunewiseError:
         return []
 
@@ -182,7 +184,7 @@ def judged(advisor: Advisor, given: Upload, out: Path, place: Place) -> Iterator
 def _write(table: Table, outcomes: list[Outcome], out: Path) -> None:
     """Write the rows that were judged, with columns as in the output of a whole run."""
     lines = []
-    for outcome in outcomes:
+    for outcome in _in_order(outcomes):
         given = {
             f"input_{name}" if name in batching.FLAT else name: value for name, value in table.rows[outcome.row].items()
         }
@@ -191,6 +193,11 @@ def _write(table: Table, outcomes: list[Outcome], out: Path) -> None:
         writer = csv.DictWriter(stream, list(dict.fromkeys(name for line in lines for name in line)))
         writer.writeheader()
         writer.writerows(lines)
+
+
+def _in_order(outcomes: list[Outcome]) -> list[Outcome]:
+    """By row: what an earlier run judged comes first, wherever it stands in the table."""
+    return sorted(outcomes, key=attrgetter("row"))
 
 
 def _status(given: Upload, outcomes: list[Outcome], seconds: float | None) -> str:
@@ -216,7 +223,7 @@ def _shown(table: Table, outcomes: list[Outcome]) -> gr.Dataframe:
 def _cells(table: Table, outcomes: list[Outcome]) -> list[list[Any]]:
     """The rows as a person reads them; the download has the words of the field."""
     cells = []
-    for outcome in outcomes:
+    for outcome in _in_order(outcomes):
         flat: Mapping[str, Any] = batching.flat(outcome)
         text = table.text(outcome.row)
         cut = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
