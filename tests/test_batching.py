@@ -2,10 +2,12 @@
 
 import csv
 import json
+import tempfile
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
+import gradio as gr
 import numpy as np
 import pytest
 
@@ -239,6 +241,35 @@ def test_the_page_gives_back_what_was_judged_when_it_was_stopped_and_goes_on_fro
         assert [row["id"] for row in rows] == [str(place) for place in range(count)]
         assert rows[0]["input_question"] and rows[0]["error"]
     assert len(quick) == 5
+
+
+@pytest.mark.parametrize("session", ["{tmp}/elsewhere", "../../elsewhere", "a/b", "\ud800"])
+def test_a_session_chooses_no_folder_of_the_server(quick, tmp_path, monkeypatch, session):
+    file, home = tmp_path / "in.txt", tmp_path / "its" / "own"
+    file.write_text("We sort mails\n")
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda prefix: str(home))
+    with gr.Blocks() as blocks:
+        batches.tab(cast(Any, Reader()))
+    judge = next(one.fn for one in blocks.fns.values() if one.name == "judge")
+    assert judge is not None
+    list(judge(str(file), None, SimpleNamespace(session_hash=session.format(tmp=tmp_path))))
+    assert len(list(home.glob("*/*/in-verdicts.csv"))) == 1
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_the_time_left_is_told_from_the_rows_of_this_run(quick, tmp_path):
+    file = tmp_path / "in.txt"
+    file.write_text("".join(f"We sort mails of kind {place}\n" for place in range(10)))
+    given, out = batches.read(str(file)), tmp_path / "out.csv"
+    begun = Job(cast(Any, Reader()), given.table, out).run()
+    assert not any(next(begun).earlier for _ in range(5))
+    begun.close()
+    going = Job(cast(Any, Reader()), given.table, out).run()
+    outcomes = [next(going) for _ in range(6)]
+    going.close()
+    assert [outcome.earlier for outcome in outcomes] == [True] * 5 + [False]
+    assert "5 of 10." in batches._status(given, outcomes[:5], 0.1)
+    assert "6 of 10, about 2 min left." in batches._status(given, outcomes, 30.0)
 
 
 def test_the_page_says_how_many_rows_of_a_large_table_it_judges(quick, tmp_path, monkeypatch):

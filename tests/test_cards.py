@@ -5,9 +5,23 @@ from pydantic import TypeAdapter
 
 from tests.conftest import ROOT
 from tunewise import decision
+from tunewise.counsel import Counsel
 from tunewise.evaluation import comparison, runs
 from tunewise.evaluation import scenarios as labelled
-from tunewise.schema import Advice, Estimate, Factor, Hit, Verdict, VerdictEvent
+from tunewise.schema import (
+    Advice,
+    Estimate,
+    Evidence,
+    Factor,
+    Hit,
+    Judgement,
+    Method,
+    Provenance,
+    Reason,
+    Timings,
+    Verdict,
+    VerdictEvent,
+)
 from tunewise.ui import cards
 from tunewise.ui.endpoints import _open
 
@@ -90,6 +104,51 @@ def test_no_verdict_is_called_right_every_time(confidence, words):
 def test_of_probabilities_that_are_not_calibrated_no_frequency_is_claimed():
     assert shown(0.9, calibrated=False) == "Confident · not calibrated"
     assert shown(0.3, calibrated=False) == "not calibrated"
+
+
+def test_a_reason_goes_when_the_level_that_it_rests_on_is_corrected_and_comes_back_with_it():
+    view = cards.View.of(advice("thousands", reasons=(reason("labels"), reason("input"))))
+    again = view.corrected(judgement("dozens", corrected=True), Counsel(), ())
+    assert [one.factors for one in again.reasons] == [("input",)] and len(again.evidence) == 1
+    assert again.decided is not None and [one.factors for one in again.decided.reasons] == [("input",)]
+    back = again.corrected(judgement("thousands", corrected=True), Counsel(), ())
+    assert back.reasons == view.reasons
+
+
+@pytest.mark.parametrize(
+    ("confidence", "words"), [(0.701, "stays, at 70\u00a0%."), (0.61, "at 61\u00a0% instead of 70\u00a0%.")]
+)
+def test_a_probability_that_reads_the_same_is_told_once(confidence, words):
+    view = cards.View.of(advice("thousands"))
+    assert words in view.corrected(judgement("dozens", confidence, corrected=True), Counsel(), ()).changed
+
+
+def fields(labels, confidence=0.7, *, corrected=False):
+    rest = (1 - confidence) / 3
+    levels = {"labels": labels, "input": "text"}
+    return {
+        "situation": "We sort mails.", "verdict": Verdict.FINE_TUNE, "confidence": confidence, "calibrated": True,
+        "probabilities": {each: confidence if each is Verdict.FINE_TUNE else rest for each in Verdict},
+        "method": Method.LORA, "timings": Timings(),
+        "factors": tuple(
+            Factor(name=name, level=level, meaning=level, probability=1.0, corrected=corrected and name == "labels")
+            for name, level in levels.items()
+        ),
+    }  # fmt: skip
+
+
+def judgement(labels, confidence=0.7, *, corrected=False):
+    return Judgement(**fields(labels, confidence, corrected=corrected))
+
+
+def advice(labels, reasons=()):
+    made = Provenance(tunewise="1", model="m", model_sha256="m", prompts="p", knowledge="k")
+    return Advice(**fields(labels), reasons=reasons, provenance=made)
+
+
+def reason(factor):
+    found = Evidence(fact=f"f.{factor}", quote="q", document="d", title="t", source="s", status="verified")
+    return Reason(text="Because.", factors=(factor,), evidence=(found,), composed=False)
 
 
 def shown(confidence, *, calibrated):

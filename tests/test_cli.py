@@ -2,6 +2,8 @@ import contextlib
 import io
 import json
 import os
+import pty
+import select
 import signal
 import socket
 import subprocess
@@ -358,6 +360,49 @@ def test_neither_an_error_nor_ctrl_c_during_an_answer_ends_a_conversation(monkey
     terminal.converse(Console(file=file), begin)
     assert events == ["new", "one", "two", "new", "three"]
     assert "Stopped." in file.getvalue() and file.getvalue().count("no answer that fits") == 2
+
+
+TALK = """
+from rich.console import Console
+from tunewise import terminal
+class Talk:
+    def stream(self, message):
+        print("heard", len(message), ascii(message[:9]), flush=True)
+        raise KeyboardInterrupt
+terminal.converse(Console(), Talk)
+"""
+
+
+def test_in_a_terminal_a_paste_is_one_message_long_lines_are_whole_and_arrow_keys_move():
+    readline = pytest.importorskip("readline")
+    if "libedit" in (readline.__doc__ or ""):
+        pytest.skip("libedit knows no bracketed paste")
+    here, there = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    with subprocess.Popen([sys.executable, "-c", TALK], stdin=there, stdout=there, env=environment) as process:
+        os.close(there)
+        seen = until(here, b"you")
+        for keys, heard in (
+            (b"\x1b[200~one\r\rtwo\x1b[201~\r", rb"heard 8 'one\n\ntwo'"),
+            (b"x" * 5000 + b"\r", b"heard 5000 "),
+            (b"ab\x1b[D\x1b[DX\r", b"heard 3 'Xab'"),
+        ):
+            os.write(here, keys)
+            seen = until(here, b"Stopped.")
+            assert heard in seen
+            until(here, b"you")
+        os.write(here, b"/quit\r")
+        until(here, b"quit\r\n")
+        assert process.wait(30) == 0
+    os.close(here)
+
+
+def until(stream, words):
+    """What a terminal shows until it shows certain words."""
+    seen = b""
+    while words not in seen and select.select([stream], [], [], 60)[0]:
+        seen += os.read(stream, 65_536)
+    return seen
 
 
 class Unloaded:

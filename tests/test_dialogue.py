@@ -57,6 +57,10 @@ def test_usable_messages_pass_unchanged(text):
         "Was ist LoRA?",
         "Qu'est-ce que LoRA ?",
         "¿Qué es LoRA?",
+        "Tell me what LoRA changes.",
+        "Tell me about RAG",
+        "Can you explain LoRA to me?",
+        "Explain to me what RAG is",
     ],
 )
 def test_questions_about_the_subject_are_known(text):
@@ -75,6 +79,11 @@ def test_questions_about_the_subject_are_known(text):
         "我们应该用什么模型？",
         "画像は何もありません。どうすればいいですか？",
         "¿Cuántas imágenes necesito para esto?",
+        "Tell me what to do with 4,000 labelled X-rays.",
+        "Tell me whether to fine-tune on 400 labelled photos.",
+        "Tell me what LoRA changes for our scans.",
+        "Which model is best for me?",
+        "Can you explain our options to me?",
     ],
 )
 def test_situations_are_judged(text):
@@ -134,6 +143,14 @@ def test_a_long_line_of_figures_takes_no_time(line):
     start = time.perf_counter()
     assert dialogue.QUESTION.search(line) is None
     assert time.perf_counter() - start < 4
+
+
+@pytest.mark.parametrize("words", ["that helps a lot ", "thanks so much ", "ok D ", "very good bye "])
+def test_courtesy_without_end_takes_no_time(words):
+    start = time.process_time()
+    assert not dialogue.courteous(words * (3_000 // len(words)) + "x")
+    assert dialogue.courteous("that helps a lot, thanks")
+    assert time.process_time() - start < 4
 
 
 @pytest.mark.parametrize("told", ["4000张照片", "4,000.张照片", "大约,4000 张照片"])

@@ -51,11 +51,22 @@ CASES = [
             "We match customer records pairwise; 8,000 pairs are labelled.",
             "The pairwise features of 9,000 labelled alignments go in.",
             "We asked our DPO on Monday.",
+            "We have 3,000 demonstrations. We don't have preference pairs.",
+            "Nobody gave thumbs up so far.",
+            "It works without any of the usual chosen and rejected answers.",
         )
     ),
     *(
         (Verdict.FINE_TUNE, {"input": "text", "labels": "thousands"}, text, Method.PREFERENCE_TUNING)
-        for text in ("28k pairwise choices", "editors gave 9,000 pairwise preference judgements", "80k pairwise votes")
+        for text in (
+            "We have no labels but 9,000 preference pairs.",
+            "No demonstrations. There are 9,000 preference pairs.",
+            "We may not share the preference pairs.",
+            "No preference pairs at first, then 9,000 preference pairs.",
+            "28k pairwise choices",
+            "editors gave 9,000 pairwise preference judgements",
+            "80k pairwise votes",
+        )
     ),
     *(
         (Verdict.USE_AS_IS, {"input": "text", "gap": "facts"}, text, Method.RAG)
@@ -67,6 +78,7 @@ CASES = [
             "policies of 20 pages",
             "policies of 10 to 30 pages",
             "one report a week",
+            "There is no single manual, only 40,000 tickets.",
         )
     ),
     *(

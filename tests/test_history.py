@@ -3,16 +3,19 @@
 import html
 import json
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from tests.conftest import ROOT
 from tunewise.errors import Cancelled, InputError
 from tunewise.prompts import PromptLibrary
-from tunewise.schema import Advice, DoneEvent, Factor, Method, Provenance, Timings, Verdict
+from tunewise.schema import Advice, DoneEvent, Factor, Judgement, Method, Provenance, Question, Timings, Verdict
 from tunewise.turns import CancelToken
 from tunewise.ui import history, pasted
 from tunewise.ui.cards import View
+from tunewise.ui.line import Line
+from tunewise.ui.page import Page
 
 SPECS = PromptLibrary(ROOT / "prompts").factors
 TURNS: list[history.Turn] = [
@@ -79,18 +82,26 @@ def test_an_unanswered_turn_says_so_after_a_reload():
 
 
 def test_markdown_quotes_the_user():
-    assert r"> \<b\>what\</b\> does LoRA change?" in history.as_markdown(TURNS)
+    assert r"> \<b\>what\</b\> does LoRA change?" in history.as_markdown(cast(Any, Adviser()), TURNS)
 
 
 class Adviser:
-    """Gives every situation the same verdict, and keeps the levels that it was told to take for granted."""
+    """Gives every situation the same verdict, and keeps the levels that it was told to take for granted.
+
+    It reads labels from the figures, and asks about the first of two factors that nobody set.
+    """
 
     specs = SPECS
     index = SimpleNamespace(corpus=SimpleNamespace(by_id={}))
+    library = SimpleNamespace(factors=SPECS)
 
     def __init__(self):
         self.taken: list[dict[str, str]] = []
+        self.read: list[str] = []
         self.stops = False
+
+    def orders(self, text):
+        return SimpleNamespace(text=text)
 
     def load(self):
         pass
@@ -101,22 +112,28 @@ class Adviser:
     def judge(self, situation, *, corrections=None, settled=()):
         given = dict(corrections or {})
         sheet = {spec.name: given.get(spec.name, (spec.silent or spec.levels[0]).name) for spec in SPECS}
-        return Advice(
+        if "labels" not in given and "labelled" in situation:
+            sheet["labels"] = "huge" if "500,000" in situation else "thousands"
+        asked = next((spec for spec in SPECS if spec.name in ("base", "labels") and spec.name not in given), None)
+        return Judgement(
             situation=situation, verdict=Verdict.FINE_TUNE, confidence=0.7, calibrated=True, method=Method.LORA,
             probabilities={verdict: 0.7 if verdict is Verdict.FINE_TUNE else 0.1 for verdict in Verdict},
             factors=tuple(
                 Factor(name=name, level=level, meaning=level, probability=1.0, corrected=name in given)
                 for name, level in sheet.items()
             ),
-            reasons=(), timings=Timings(),
-            provenance=Provenance(tunewise="1", model="m", model_sha256="m", prompts="p", knowledge="k"),
+            question=asked and Question(factor=asked.name, text=asked.ask, choices=(), gain=0.1),
+            timings=Timings(),
         )  # fmt: skip
 
     def advise(self, situation, *, corrections=None, settled=(), cancel=None):
         self.taken.append(dict(corrections or {}))
+        self.read.append(situation)
         if self.stops:
             raise Cancelled("Stopped.")
-        yield DoneEvent(result=self.judge(situation, corrections=corrections))
+        made = Provenance(tunewise="1", model="m", model_sha256="m", prompts="p", knowledge="k")
+        judged = dict(self.judge(situation, corrections=corrections))
+        yield DoneEvent(result=Advice(**judged, reasons=(), provenance=made))
 
 
 def told(adviser, turns, text, levels=None):
@@ -148,3 +165,114 @@ def test_a_level_set_before_the_first_answer_is_put_anew_stands_on_its_card():
 def test_levels_that_are_no_words_are_refused():
     assert history.checked([{**TURNS[0], "corrected": {"labels": 3}}]) == []
     assert history.checked([{**TURNS[0], "corrected": ["labels"]}]) == []
+
+
+def clicked(adviser, turns, view, factor, level):
+    """The turns and the view after a level was set in the sheet, as the browser keeps them."""
+    view = history.set_level(adviser, turns, view, factor, level)
+    return history.checked(json.loads(json.dumps(history.keeping(turns, view)))), view
+
+
+def levels(view):
+    return {factor.name: factor.level for factor in view.factors}
+
+
+def test_an_answer_is_read_with_the_question_that_a_level_set_in_the_sheet_led_to():
+    adviser = Adviser()
+    turns, view = told(adviser, [], "We want to sort photos.")
+    assert view.question.factor == "base"
+    turns, view = clicked(adviser, turns, view, "base", "close")
+    assert view.question.factor == "labels"
+    for message in ("no", "They show leaves.", "They are small."):
+        turns, view = told(adviser, turns, message, view.chosen)
+    asked = next(spec.ask for spec in SPECS if spec.name == "labels")
+    assert all(f"{asked} no" in read for read in adviser.read[1:])
+    wrong = next(spec.ask for spec in SPECS if spec.name == "base")
+    assert not any(wrong in read for read in adviser.read)
+
+
+def test_a_level_set_after_a_what_if_leaves_what_was_supposed_a_supposition():
+    adviser = Adviser()
+    turns, view = told(adviser, [], "We have 4,000 labelled photos.")
+    turns, view = told(adviser, turns, "What if we had 500,000 labelled photos?")
+    assert view.advice.hypothetical and levels(view)["labels"] == "huge"
+    turns, view = clicked(adviser, turns, view, "privacy", "private")
+    assert levels(view)["labels"] == "thousands" and levels(view)["privacy"] == "private"
+    assert not view.decided.hypothetical and "500,000" not in view.decided.situation
+    assert view.chosen == {"privacy": "private"}
+    assert levels(history.last_view(cast(Any, adviser), turns)) == levels(view)
+
+
+def test_a_question_after_a_what_if_and_a_level_shows_what_was_said():
+    adviser = Adviser()
+    turns, view = told(adviser, [], "We have 4,000 labelled photos.")
+    turns, view = told(adviser, turns, "What if we had 500,000 labelled photos?", {"privacy": "private"})
+    adviser.stops = True
+    _, view = told(adviser, turns, "They show leaves.")
+    assert levels(view)["labels"] == "thousands" and levels(view)["privacy"] == "private"
+
+
+def test_a_level_set_in_the_sheet_survives_a_reload():
+    adviser = Adviser()
+    turns, view = told(adviser, [], "We want to sort photos.")
+    turns, view = clicked(adviser, turns, view, "labels", "huge")
+    turns, view = clicked(adviser, turns, view, "privacy", "private")
+    again = history.last_view(cast(Any, adviser), history.from_json(history.as_json(turns)))
+    assert again == view and again.chosen == {"labels": "huge", "privacy": "private"}
+
+
+def test_a_level_set_in_the_sheet_survives_undo_also_where_only_the_turn_undone_knows_it():
+    adviser = Adviser()
+    turns, view = told(adviser, [], "We want to sort photos.")
+    kept, corrected = clicked(adviser, turns, view, "labels", "huge")
+    for begun in (kept, turns):
+        after, _ = told(adviser, begun, "They show leaves.", corrected.chosen)
+        left, view = history.undone(cast(Any, adviser), after, 1)
+        assert view.chosen == {"labels": "huge"} and levels(view)["labels"] == "huge"
+        assert history.last_view(cast(Any, adviser), left) == view
+    assert history.undone(cast(Any, adviser), after, 0) == ([], View())
+
+
+def test_the_saved_conversation_has_the_decision_with_the_levels_that_were_set():
+    adviser = Adviser()
+    turns, view = told(adviser, [], "We want to sort photos.")
+    turns, _ = clicked(adviser, turns, view, "labels", "huge")
+    text = history.as_markdown(cast(Any, adviser), turns)
+    assert "| labels | huge |" in text and "With your correction" in text and text.count("## Fine") == 1
+    turns, view = told(adviser, turns, "What if they were small?")
+    assert view.advice.hypothetical
+    turns, _ = clicked(adviser, turns, view, "privacy", "private")
+    text = history.as_markdown(cast(Any, adviser), turns)
+    assert text.count("## Fine") == 3 and text.count("| privacy | private |") == 1
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [{"asked": {"text": 3}}, {"chosen": {"labels": 3}}, {"chosen": None}, {"judged": {"verdict": "x"}}, {"judged": 3}],
+)
+def test_what_is_kept_of_a_turn_is_checked(stored):
+    assert history.checked([{**TURNS[0], **stored}]) == []
+
+
+def test_a_level_set_in_the_sheet_calculates_with_the_words_that_hold():
+    adviser = Adviser()
+    turns, view = told(adviser, [], "We want a fine-tuned 7B on one A100 for our tickets.")
+    turns, view = told(adviser, turns, "Sorry, I meant a 13B.")
+    _, view = clicked(adviser, turns, view, "privacy", "private")
+    memory = next(figure for figure in view.figures if figure.quantity.startswith("memory"))
+    assert memory.low > 24
+
+
+def test_the_page_keeps_a_level_and_refuses_one_while_an_answer_is_written(monkeypatch):
+    desk: Any = object.__new__(Page)
+    desk._advisor, desk._line = Adviser(), Line()
+    turns, view = told(desk._advisor, [], "We want to sort photos.")
+    event, request = SimpleNamespace(_data={"factor": "labels", "level": "huge"}), SimpleNamespace(session_hash="a")
+    kept, corrected, *_, stored = desk._correct(turns, view, event, request)
+    assert stored == kept and kept[-1]["chosen"] == corrected.chosen == {"labels": "huge"}
+    assert desk._restore(stored)[2] == corrected
+    monkeypatch.setattr("tunewise.ui.page.LAST_WORDS", 0)
+    with desk._line.place("a"), pytest.raises(Exception, match="still being written"):
+        desk._correct(turns, view, event, request)
+    with pytest.raises(Exception, match="still being written"):
+        desk._correct([*turns, history.asked("They show leaves.")], view, event, request)

@@ -1,13 +1,18 @@
 """What a conversation remembers: rules on texts."""
 
+import time
+
 import pytest
 
 from tests.conftest import ROOT
-from tunewise.memory import Account, Intent, answers, figures
+from tunewise.memory import Account, Intent, answers
+from tunewise.mentions import figures
 from tunewise.prompts import PromptLibrary
 from tunewise.schema import Choice, Question
 
 XRAYS = "We have 4,000 labelled chest X-rays and two A100s. Radiologists want triage of pneumothorax."
+FUNDED = "4,000 labelled chest X-rays and two A100s. Budget 10,000 dollars."
+LABELS_AND_MONEY = "We have 20k labelled chest X-rays. Budget 10,000 dollars."
 SPECS = {spec.name: spec for spec in PromptLibrary(ROOT / "prompts").factors}
 
 
@@ -99,10 +104,35 @@ def test_a_what_if_is_no_correction(question):
         "If a call comes in at night, nobody answers.",
         "We want to know if the film shows air.",
         "It depends what you do.",
+        "Y sin etiquetas, por desgracia.",
+        "Y siempre con ruido.",
+        "Et simplement pour la nuit.",
+        "Supposedly the labels are noisy.",
+        "Assumptions: the films stay here.",
+        "Say web pages and mails.",
+        "If it matters, our data can't leave the EU. Does that change anything?",
+        "If possible we want to stay on premise. Is that realistic?",
+        "Si es posible, sin nube. ¿Es realista?",
     ],
 )
 def test_an_ordinary_if_is_no_what_if(statement):
-    assert not heard(XRAYS, statement).hypothetical
+    account = heard(XRAYS, statement)
+    assert not account.hypothetical and account.text == f"{XRAYS}\n{statement}".strip(" ,;")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Y si no hay etiquetas?",
+        "Et si rien ne sort ?",
+        "Assuming nothing may leave the house, what then?",
+        "If we used e.g. a cloud, would it matter?",
+        "If it were 0.5 seconds, what then?",
+        "Say we rent cards.",
+    ],
+)
+def test_a_what_if_is_known_by_its_own_sentence(question):
+    assert heard(XRAYS, question).hypothetical
 
 
 def test_a_quotation_of_a_changed_sentence_is_given_in_the_persons_own_words():
@@ -190,6 +220,12 @@ def test_figures_know_what_they_count(text, value, labelled):
         (XRAYS, "Our 900 annotated X-rays are from one clinic.", "We have 900 labelled chest X-rays"),
         (XRAYS, "For the record, we own a server with 8 A100s.", "X-rays and 8 A100s."),
         (XRAYS, "40,000 labelled X-rays in all.", "We have 40,000 labelled chest X-rays"),
+        (XRAYS, "Sorry, I checked, it's 400 labelled X-rays.", "We have 400 labelled chest X-rays"),
+        (XRAYS, "Actually it's 400 labelled X-rays, the others are blurred.", "We have 400 labelled chest X-rays"),
+        (XRAYS, "What if we used 8 A100s?", "X-rays and 8 A100s."),
+        (LABELS_AND_MONEY, "Our budget is actually 20k.", "We have 20k labelled chest X-rays. Budget 20k."),
+        (LABELS_AND_MONEY, "Correction: budget 20 thousand", "20k labelled chest X-rays. Budget 20 thousand."),
+        ("Fine-tune a 70B model on 8 A100s.", "Actually it's a 7B model, and 1 A100.", "a 7B model on 1 A100."),
     ],
 )
 def test_a_correction_finds_the_figure_it_is_about_and_brings_its_unit(first, correction, stands):
@@ -217,6 +253,12 @@ def test_a_correction_finds_the_figure_it_is_about_and_brings_its_unit(first, co
         (XRAYS, "We have no A100s like the paper, which used 64 A100s. Do we need them?"),
         (XRAYS, "Training took 9 hours on one A100."),
         ("The model has a 12-class output.", "Another model has a 15-class output."),
+        (FUNDED, "Sorry for the delay. We tested it on 200 labelled X-rays."),
+        (FUNDED, "In fact, the test set has 500 labelled X-rays."),
+        (FUNDED, "Actually a colleague in Munich has 900 labelled X-rays."),
+        (FUNDED, "Actually, a paper used 8 A100s for this."),
+        (FUNDED, "Each X-ray costs 5 dollars to label, after all."),
+        (FUNDED, "Actually the budget for 2027 is open."),
     ],
 )
 def test_another_figure_leaves_the_older_one(first, message):
@@ -254,6 +296,18 @@ def test_every_figure_of_a_correction_takes_its_place(first, correction, stands)
     account = heard(first, correction)
     assert account.text.startswith(stands)
     assert len(account.contradictions) == len(account.swaps) == 2
+
+
+def test_figures_that_are_taken_back_are_left_out_each_at_its_own_place():
+    account = heard(XRAYS, "8 A100s, not two A100s, and 400 labelled X-rays, not 4,000.")
+    assert account.passages[-1] == "8 A100s, and 400 labelled X-rays."
+
+
+@pytest.mark.parametrize("message", ["not 4,000 " * 1_800, "4,000 labelled X-rays, " * 800])
+def test_a_message_full_of_figures_is_heard_in_seconds(message):
+    start = time.process_time()
+    heard(XRAYS, message, "Actually it's 400.")
+    assert time.process_time() - start < 12
 
 
 def test_a_correction_leaves_the_figures_that_it_only_mentions():

@@ -118,6 +118,14 @@ def test_a_long_message_of_numbers_is_read_in_seconds():
     assert time.perf_counter() - start < 20
 
 
+def test_a_text_read_before_is_not_read_again_and_the_first_time_takes_seconds():
+    text = "4,000 images " * 1_400
+    start = time.process_time()
+    found = read(text)
+    assert time.process_time() - start < 15
+    assert read(text) is found
+
+
 def test_the_makers_name_over_and_over_is_read_in_seconds():
     start = time.perf_counter()
     read("nvidia rtx " * 1900)

@@ -15,7 +15,7 @@ from tunewise.evaluation import commands, fitting, runs, teaching
 from tunewise.evaluation import scenarios as labelled
 from tunewise.evaluation.fitting import Space
 from tunewise.evaluation.scenarios import Scenario
-from tunewise.heads import SHORT, Heads, ReadOut, shortness
+from tunewise.heads import SHORT, Heads, ReadOut, shortness, softmax
 from tunewise.session import open_session
 
 STRENGTH = 0.01
@@ -180,7 +180,8 @@ def test_a_house_rule_is_learned_and_the_rest_stays(advisor, folders, capsys):
         with open_session(advisor.model, advisor.reader.prefix) as session:
             reading = advisor.reader.read(session, text)
         vector = advisor.embedder.encode([text])[0]
-        return heads.verdict.probabilities(decision.features(reading.states, reading.pooled, vector))
+        features = decision.features(reading.states, reading.pooled, vector)
+        return softmax(heads.log_odds(features, advisor.model.count(text)))
 
     place = list(Verdict).index(Verdict.TRAIN_FROM_SCRATCH)
     lamp = RULE.format("G")
@@ -188,10 +189,37 @@ def test_a_house_rule_is_learned_and_the_rest_stays(advisor, folders, capsys):
     assert np.array_equal(after.factors["base"].weights, before.factors["base"].weights)
     others = labelled.read([data / "scenarios/others.jsonl"])
     rows = fitting.read(advisor, others, data / "runs/features.npz", lambda *_: None).rows
-    verdicts = [[int(heads.verdict.log_odds(row).argmax()) for row in rows] for heads in (before, after)]
+    lengths = [advisor.model.count(item.situation) for item in others]
+    verdicts = [
+        [int(heads.log_odds(row, tokens).argmax()) for row, tokens in zip(rows, lengths, strict=True)]
+        for heads in (before, after)
+    ]
     assert verdicts[0] == verdicts[1]
     with pytest.raises(UserError, match="nothing new"):
         commands.teach(advisor, [data / "lamps.jsonl"], data, out, sample=8)
+
+
+def test_short_messages_are_taught_to_a_read_out_of_their_own(advisor, folders, tmp_path):
+    data, out = folders
+    for name in ("head.npz", "head.json"):
+        shutil.copy(out / name, tmp_path)
+    before = Heads.load(tmp_path)
+    long = " ".join(["We sort lamps by their sockets and have told so here at length."] * 9)
+    items = [
+        Scenario(id=f"own-{place}", situation=text, verdict="train_from_scratch", family=f"own-{place}")
+        for place, text in enumerate(["Lamps again, which model?", "Sorting lamps: whose model?", long])
+    ]
+    (tmp_path / "own.jsonl").write_text("".join(item.model_dump_json() + "\n" for item in items))
+    commands.teach(advisor, [tmp_path / "own.jsonl"], data, tmp_path, sample=8, short=True)
+    after = Heads.load(tmp_path)
+    assert after.card.scenarios == before.card.scenarios + 2
+    assert np.array_equal(after.verdict.weights, before.verdict.weights)
+    assert after.short is not None
+    row = fitting.read(advisor, items[:1], data / "runs/features.npz", lambda *_: None).rows[0]
+    place = list(Verdict).index(Verdict.TRAIN_FROM_SCRATCH)
+    chances = [softmax(heads.log_odds(row, 5))[place] for heads in (before, after)]
+    assert chances[1] > chances[0]
+    assert np.array_equal(after.log_odds(row, SHORT[1]), before.log_odds(row, SHORT[1]))
 
 
 def test_a_few_decisions_of_one_kind_are_enough(advisor, folders):

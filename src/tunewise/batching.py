@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from tunewise.advisor import Advisor
 from tunewise.cluster import Cluster
@@ -50,6 +50,8 @@ class Outcome(Value):
     """The judgement or advice as JSON, without timings; None where the row failed."""
     error: str | None = None
     """Why it failed, in a sentence."""
+    earlier: bool = Field(default=False, exclude=True)
+    """Whether an earlier run judged the text."""
 
 
 class Key(Value):
@@ -105,7 +107,9 @@ class Job:
         with _alone(self.out), _failing(self.out):
             kept = self._resume()
             digests = {place: _digest(self.table.text(place)) for place in rows}
-            done = {place: _moved(kept[digest], place) for place, digest in digests.items() if digest in kept}
+            done = {
+                place: _moved(kept[digest], place, earlier=True) for place, digest in digests.items() if digest in kept
+            }
             yield from done.values()
             left = [place for place in rows if place not in done]
             with self._journal.open("a", encoding="utf-8") as journal, self._lanes(left) as lanes:
@@ -226,8 +230,8 @@ def _outcomes(lines: Iterable[str]) -> Iterator[Outcome]:
             yield Outcome.model_validate_json(line)
 
 
-def _moved(outcome: Outcome, place: int) -> Outcome:
-    return outcome.model_copy(update={"row": place})
+def _moved(outcome: Outcome, place: int, **update: bool) -> Outcome:
+    return outcome.model_copy(update={"row": place, **update})
 
 
 def _outcome(row: int, digest: str, result: Judgement | TunewiseError) -> Outcome:

@@ -51,7 +51,11 @@ def judge_rows(job: "Job") -> "list[Outcome]":
         try:
             for outcome in replace(job, tell=tell).run():
                 outcomes.append(outcome)
-                progress.advance(task)
+                if outcome.earlier:
+                    # Rows that were there at once say nothing of how long the others take.
+                    progress.reset(task, completed=len(outcomes))
+                else:
+                    progress.advance(task)
         except KeyboardInterrupt:
             progress.console.print("Stopped; the same command goes on from here.")
             raise

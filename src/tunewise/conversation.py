@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 from tunewise import dialogue
@@ -75,9 +76,17 @@ class Conversation:
         advisor: Answers.
         turns: What was said of the situation before, oldest first; to take a conversation up again.
         earlier: What was advised at each of these turns, if it is known.
+        asked: The question that stood when each of them was said, by place, None where none did; for others it is
+            the one that the turn before was answered with.
     """
 
-    def __init__(self, advisor: Judge, turns: Sequence[str] = (), earlier: Sequence[Judgement] = ()) -> None:
+    def __init__(
+        self,
+        advisor: Judge,
+        turns: Sequence[str] = (),
+        earlier: Sequence[Judgement] = (),
+        asked: Mapping[int, Question | None] = MappingProxyType({}),
+    ) -> None:
         self._advisor = advisor
         self._account = Account()
         self._corrections: dict[str, str] = {}
@@ -85,6 +94,8 @@ class Conversation:
         self.asked: Question | None = None
         """The question that the next message may answer; set it to have asked another one."""
         for place, turn in enumerate(turns):
+            # A level that was set in between has another question asked.
+            self.asked = asked.get(place, self.asked)
             account = self._account.hear(turn, self.asked)
             if place < len(earlier):
                 # Those about figures were found again by hearing the message.
@@ -162,6 +173,11 @@ class Conversation:
     def situation(self) -> str:
         """What has been said of the situation so far."""
         return self._account.situation
+
+    @property
+    def text(self) -> str:
+        """What the model reads of it: without words that were taken back."""
+        return self._account.text
 
     @property
     def standing(self) -> Judgement | None:

@@ -46,6 +46,15 @@ OWN = re.compile(
     r"|我们|我|私|弊社|当社|เรา|हम",
     re.I,
 )
+TELL_ME = re.compile(
+    r"\b(?:tell|show|teach) me (?=(?:what|why|how|when|who|which|where)\b(?!(?: \w+){0,2} to\b)"
+    r"|(?:about|more|something|everything|the difference)\b)",
+    re.I,
+)
+"""Asks for knowledge; "tell me what to do" asks for a verdict."""
+EXPLAIN = re.compile(r"\b(?:explain|describe|define)\b", re.I)
+FOR_ME = re.compile(r"\b(?:to|for) me\b", re.I)
+"""Behind a wish for an explanation it tells nothing of one's own affairs."""
 DIGIT = re.compile(r"\d")
 LETTER = re.compile(r"[^\W\d_]")
 ON_TOPIC = 0.25
@@ -74,7 +83,7 @@ GREETING = f"Hello. {ADVISES}"
 
 COURTESY = re.compile(
     r"^\W*(?:(?:ok(?:ay)?|thanks?|thank you|thx|ty|cheers|great|perfect|cool|nice|super|got it|i see|fair enough"
-    r"|alright|bye|good ?bye|hi|hello|hey|that helps?(?: a lot)?|helpful|very|so|much|a lot|again"
+    r"|alright|bye|good ?bye|hi|hello|hey|that helps?|helpful|very|so|much|a lot|again"
     r"|for (?:that|this|(?:the|your) help)"
     r"|danke(?: schön)?|vielen dank|merci(?: beaucoup)?|(?:muchas )?gracias|谢谢|ありがとう)[\s,.!:;()D🙂🙏👍-]*)+$",
     re.I,
@@ -189,9 +198,15 @@ def route(text: str, on_topic: float, *, follow_up: bool = False) -> Route:
     story = spoken and bool(OWN.search(text)) and len(text.split()) >= STORY and on_topic >= FAR_OFF
     if on_topic < ON_TOPIC and not bare and not unread and not story:
         return Route.OTHER
-    if QUESTION.match(text) and len(text.split()) <= 40 and not OWN.search(text):
+    if QUESTION.match(text) and len(text.split()) <= 40 and not _of_oneself(text):
         return Route.QUESTION
     return Route.ADVICE
+
+
+def _of_oneself(text: str) -> bool:
+    """Whether a question is about one's own affairs, not only asked for oneself: "tell me what LoRA changes"."""
+    rest = TELL_ME.sub("", text)
+    return OWN.search(FOR_ME.sub("", rest) if EXPLAIN.search(rest) else rest) is not None
 
 
 def merge(turns: Sequence[str]) -> str:

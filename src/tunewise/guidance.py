@@ -15,6 +15,14 @@ from pydantic import Field
 from tunewise.schema import Method, StepKind, Value, Verdict
 
 MOST_STEPS = 6
+NEGATED = re.compile(
+    r"\b(?:no|(?<!may )(?<!must )(?<!should )not|never|nobody|without|lack(?:s|ed|ing)?"
+    r"|(?:do|does|did|have|has|had|is|are|was|were)n['’]t)\b"
+    r"(?:(?!\b(?:but|only|just|except|though|although)\b)[^.,;:!?\n])*$",
+    re.I,
+)
+"""Before words that name a thing: it is said not to exist. Of what may not be shared this is not said."""
+NEGATED_REACH = 40
 UNSTATED = ("unknown", "untried")
 
 
@@ -35,8 +43,13 @@ class Sign(Value):
     def met(self, levels: Mapping[str, str], text: str) -> bool:
         """Whether a sheet, or the user's words, show the sign."""
         if self.words is not None:
-            return re.search(self.words, text, re.I) is not None
+            return any(_there(text, match.start()) for match in re.finditer(self.words, text, re.I))
         return levels.get(self.factor or "") in self.levels
+
+
+def _there(text: str, start: int) -> bool:
+    """Whether the words at a place are not said to name what does not exist."""
+    return NEGATED.search(text, max(start - NEGATED_REACH, 0), start) is None
 
 
 class MethodRule(Value):

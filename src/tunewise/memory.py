@@ -10,11 +10,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from tunewise.estimation import quantities
-from tunewise.estimation.numbers import Amount, amounts
-from tunewise.estimation.quantities import Quantity
 from tunewise.estimation.rules import Kind
 from tunewise.factors import UNSPACED, split_clauses
+from tunewise.mentions import YEAR, Figure, figures, fit
 from tunewise.schema import Contradiction, Question
 
 
@@ -37,13 +35,15 @@ CORRECTION = re.compile(
 )
 LEAD = r"^\W*(?:(?:ok|okay|and|so|but|hm+|well|just|now|und|aber|et|y|then)\W+|(?:那么?|では|じゃあ?)[\s,，、]*)*"
 SUPPOSED = (
-    r"(?:what (?:about )?if|what would\b[^,?]{0,40}\bif|suppose|supposing|imagine|assum\w+|let'?s say|hypothetically"
-    r"|in theory|say (?=we|i\b)|how would\b[^?]{0,60}\bif|would\b[^?]{0,60}\bif|was wäre,? wenn|angenommen"
-    r"|et si|supposons|imaginons|y si|supongamos|如果|假如|假设(?!检验)|要是|倘若|もし|仮に)"
+    r"(?:(?:what (?:about )?if|what would\b[^,?]{0,40}\bif|suppose|supposing|imagine|assum(?:e|ing)|let'?s say"
+    r"|hypothetically|in theory|say (?=(?:we|i)\b)|how would\b[^?]{0,60}\bif|would\b[^?]{0,60}\bif|was wäre,? wenn"
+    r"|angenommen|et si|supposons|imaginons|y si|supongamos)\b|如果|假如|假设(?!检验)|要是|倘若|もし|仮に)"
 )
+ASKED = r"(?=(?:[^.!;\n]|\.(?=\w)|(?<=\be\.g)\.|(?<=\bi\.e)\.)*[?？])"
+"""The same sentence ends as a question; one further on may ask about what is stated here."""
 CONDITION = (
-    r"(?:si|se) (?=.*[?？])|(?:if|wenn) (?=.*\?|(?:we|i|there|it|they|you|(?:the|our|my) [\w-]+)"
-    r" (?:had|were|was|could|got|did|would|might)\b)"
+    rf"(?:si|se) {ASKED}|(?:if|wenn) (?:{ASKED}|(?=(?:we|i|there|it|they|you|(?:the|our|my) [\w-]+)"
+    r" (?:had|were|was|could|got|did|would|might)\b))"
 )
 WHAT_IF = re.compile(rf"{LEAD}(?:{SUPPOSED}|{CONDITION})(?:,? (?:that|if))?[\s,:]*", re.I | re.S)
 MORE = re.compile(
@@ -77,20 +77,12 @@ SHORT = 12
 BARE = 4
 """Words up to which a message answers whatever was asked for, and says nothing without the question."""
 LONG_WORD = re.compile(r"[^\W\d_]{5,}")
-UNLABELLED = re.compile(
-    r"\b(?:un|non|not )-?(?:label|annotat|graded|tagged)\w*|\bwith(?:out| no) (?:any )?(?:label|annotation)\w*"
-    r"|\bungelabel\w*|\bohne label\w*|\b(?:non |sin |sans )[ée]tiq\w*",
-    re.I,
-)
-LABELLED = re.compile(r"label|annotat|graded|marked|tagged|gelabel|étiquet|etiquet", re.I)
-GENERIC = frozenset({"label", "example", "sample", "annotation", "instance", "case"})
-ONE_OF_A_KIND = frozenset({Kind.GPUS, Kind.MONEY, Kind.TOKENS, Kind.AUDIO})
-"""Of these a situation has one figure as a rule, so that a second one contradicts the first."""
-WHOLE = frozenset({Kind.GPUS, Kind.MONEY, Kind.AUDIO})
-"""Of these the unit belongs to the figure: another one takes the place of both."""
-YEAR = re.compile(r"(?:19|20)\d\d")
 FIRM = re.compile(r"\b(?:actually|correction|sorry|mistake\w*|meant|wrong|not|no)\b", re.I)
 """Words under which even a message that ends as a question corrects what was said."""
+MOST_NEWS = 64
+"""Figures of a message that are held against older ones; more are a table, which corrects none of them."""
+NOT_REACH = 80
+"""Characters before a figure within which a "not" takes it back."""
 SENTENCE_END = re.compile(r"[.!?;](?!\d)|[\n。！？；]")
 FILLER = (
     r"(?:\W|\b(?:and|but|ok|okay|well|hm+|no|yes|so|it|s|that|this|is|are|there|now|only|just|about|around|roughly|some"
@@ -116,33 +108,12 @@ FOREIGN = re.compile(
     re.I,
 )
 """Beside a figure: it is a part of what there is, or somebody else's."""
-NEXT_WORDS = re.compile(r"[ -]?((?:[^\W\d_][\w-]* ?){0,2})")
-SPACES = re.compile(r"[ \t]{2,}|[ \t]+(?=[,.;!?])")
-STOP = frozenset(
-    "of are is was were came from it and or not but that the a an in on at per percent to right for und von".split()
+CLAUSE_END = re.compile(
+    r"[,:()–—](?!\d)|\b(?:and|but|that|so|because|since) (?=(?:it|there|we|i|they|he|she|you)(?:\b|['’]))", re.I
 )
-"""Behind a number these words say nothing of what it counts."""
+SPACES = re.compile(r"[ \t]{2,}|[ \t]+(?=[,.;!?])")
 LEAST_LEFT = 3
 """Letters that must be left of a message for it to be read at all."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A number in a text."""
-
-    value: float
-    kind: Kind | None
-    """None where nothing says what it counts."""
-    noun: str
-    labelled: bool
-    unlabelled: bool
-    """Whether the words say that it has no labels; both are false where they say nothing of labels."""
-    unit: str
-    start: int
-    end: int
-    """Of the part that another figure can take the place of."""
-    text: str
-    """With what it counts, verbatim."""
 
 
 class Pair(NamedTuple):
@@ -252,18 +223,6 @@ def answers(message: str, asked: Question) -> bool:
     return _length(message) <= BARE or bool(words & set(LONG_WORD.findall(message.lower())))
 
 
-def figures(text: str) -> list[Figure]:
-    """Figures of a text in order; those that count nothing known are taken by the words behind them."""
-    found = list(amounts(quantities.readable(text)))
-    read = [_counted(text, item, found) for item in quantities.read(text) if item.number]
-    taken = [(figure.start, figure.start + len(figure.text)) for figure in read]
-    for amount in found:
-        inside = any(start < amount.end and amount.first < end for start, end in taken)
-        if not inside and text[amount.first].isdigit() and not text[amount.end :].lstrip().startswith("%"):
-            read.append(_loose(text, amount))
-    return sorted(read, key=lambda figure: figure.start)
-
-
 def _fact(aside: str) -> str:
     """What stands behind an "I don't know", verbatim; empty where that tells nothing."""
     told = set(re.findall(r"[^\W\d_][\w']*", aside.lower())) - NO_FACT
@@ -313,7 +272,7 @@ def _swap(pair: Pair, message: str) -> Swap:
 
 def _pairs(message: str, olds: Sequence[tuple[int, Figure]], *, eager: bool) -> list[Pair]:
     """New figures with the older one each takes the place of; a figure stands in one pair only."""
-    news = figures(message)
+    news = figures(message)[:MOST_NEWS]
     pairs: list[Pair] = []
     for pair in [*_denials(message, news, olds, eager=eager), *_likeliest(message, news, olds)]:
         clash = any(pair.new in (other.new, other.taken) or pair[1:3] == other[1:3] for other in pairs)
@@ -327,12 +286,19 @@ def _denials(message: str, news: Sequence[Figure], olds: Sequence[tuple[int, Fig
     pairs: list[Pair] = []
     for taken in news:
         same = [item for item in olds if item[1].value == taken.value]
-        denied = bool(NOT.search(message[: taken.start]))
-        others = [new for new in news if new.value != taken.value and same and (denied or _fit(new, same[-1][1]))]
+        if not same:
+            continue
+        denied = _denial(message, taken) is not None
+        others = [new for new in news if new.value != taken.value and (denied or fit(new, same[-1][1]))]
         if others and (denied or eager):
-            nearest = min(others, key=lambda new: (not _fit(new, same[-1][1]), abs(new.start - taken.start)))
+            nearest = min(others, key=lambda new: (not fit(new, same[-1][1]), abs(new.start - taken.start)))
             pairs.append(Pair(nearest, *same[-1], taken if denied else None))
-    return sorted(pairs, key=lambda pair: -_fit(pair.new, pair.old))
+    return sorted(pairs, key=lambda pair: -fit(pair.new, pair.old))
+
+
+def _denial(message: str, figure: Figure) -> re.Match[str] | None:
+    """The words right before a figure that take it back."""
+    return NOT.search(message, max(figure.start - NOT_REACH, 0), figure.start)
 
 
 def _likeliest(message: str, news: Sequence[Figure], olds: Sequence[tuple[int, Figure]]) -> list[Pair]:
@@ -344,9 +310,10 @@ def _likeliest(message: str, news: Sequence[Figure], olds: Sequence[tuple[int, F
             continue
         if MORE.search(around) or any(old.value == new.value and old.kind is new.kind for _, old in olds):
             continue
-        ranked = sorted(olds, key=lambda item: (_fit(new, item[1]), _likely(new, item[1]), item[0], item[1].start))
-        pairs += [Pair(new, *item) for item in ranked[-1:]]
-    return sorted(pairs, key=lambda pair: -_fit(pair.new, pair.old))
+        if olds:
+            best = max(olds, key=lambda item: (fit(new, item[1]), _likely(new, item[1]), item[0], item[1].start))
+            pairs.append(Pair(new, *best))
+    return sorted(pairs, key=lambda pair: -fit(pair.new, pair.old))
 
 
 def _meant(pair: Pair, first: Figure | None, message: str, *, eager: bool) -> bool:
@@ -358,20 +325,35 @@ def _meant(pair: Pair, first: Figure | None, message: str, *, eager: bool) -> bo
         message: In which the new figure stands.
         eager: Whether the message corrects something or asks how it would be.
     """
-    fit = _fit(pair.new, pair.old)
+    sure = fit(pair.new, pair.old)
     if pair.taken is not None:
-        return first is None or fit >= 1
+        return first is None or sure >= 1
     if eager and first is None:
-        return fit >= 1
-    if fit < 2:
-        return False
+        return sure >= 1 and not _comes_along(pair.new, message)
     sentence, before = _sentence(message, pair.new)
+    beside = first is not None and sentence == _sentence(message, first)[0]
+    # A model is named by its size: beside a corrected figure another size is another model.
+    if sure < (1 if eager and beside and pair.new.kind is Kind.PARAMETERS else 2):
+        return False
     if first is None and _asks(sentence) and not FIRM.search(message):
         # It becomes a what-if, which overwrites nothing.
         return True
     if FOREIGN.search(sentence):
         return False
-    return _claimed(sentence, before, pair.new) or (first is not None and sentence == _sentence(message, first)[0])
+    return _claimed(sentence, before, pair.new) or beside
+
+
+def _comes_along(figure: Figure, message: str) -> bool:
+    """Whether a figure of a correction is none of the person's own: a test set's, a colleague's, a price for each.
+
+    Only its clause tells: "I checked, it's 400 images, the others are blurred". What is supposed may be anybody's.
+    """
+    if figure.kind is None or WHAT_IF.match(message):
+        return False
+    sentence, before = _sentence(message, figure)
+    start = max((end.end() for end in CLAUSE_END.finditer(before)), default=0)
+    end = CLAUSE_END.search(sentence, len(before) + len(figure.text))
+    return FOREIGN.search(sentence, start, end.start() if end else len(sentence)) is not None
 
 
 def _sentence(message: str, figure: Figure) -> tuple[str, str]:
@@ -388,29 +370,9 @@ def _claimed(sentence: str, before: str, figure: Figure) -> bool:
     return bool(CLAIM.search(before) or TOTAL.search(sentence) or FILLED.fullmatch(rest))
 
 
-def _fit(new: Figure, old: Figure) -> int:
-    """How surely two figures are about the same thing: 2 certainly, 1 where the message corrects something."""
-    if new.kind is None or old.kind is None:
-        if new.noun and old.noun and new.noun == old.noun:
-            return 2
-        return int(not new.noun and old.kind in (None, Kind.EXAMPLES, *ONE_OF_A_KIND))
-    if new.kind is not old.kind or (new.unlabelled and old.labelled) or (new.labelled and old.unlabelled):
-        return 0
-    if new.kind is not Kind.EXAMPLES:
-        return 2 if new.kind in ONE_OF_A_KIND and _period(new) == _period(old) else 1
-    if new.noun in GENERIC:
-        return 2 if old.labelled or old.noun in GENERIC else 1
-    return (2 if new.noun == old.noun else 1) if new.labelled == old.labelled else 0
-
-
 def _likely(new: Figure, old: Figure) -> bool:
     """A number that counts nothing named is about examples, where there are any, sooner than about cards or money."""
     return new.kind is not None or old.kind is Kind.EXAMPLES
-
-
-def _period(figure: Figure) -> str:
-    """What a rate is per: `month` of `USD/month`; empty for a sum."""
-    return figure.unit.partition("/")[2]
 
 
 def _factor(old: Figure) -> str:
@@ -419,45 +381,6 @@ def _factor(old: Figure) -> str:
     if old.kind in (Kind.GPUS, Kind.MONEY):
         return "compute"
     return "labels" if old.labelled or old.kind in (Kind.EXAMPLES, Kind.AUDIO) else "raw"
-
-
-def _counted(text: str, item: Quantity, found: Sequence[Amount]) -> Figure:
-    whole = item.start + len(item.text)
-    amount = next((amount for amount in found if item.start <= amount.first < whole), None)
-    window = re.split(r"[.;\n](?!\d)", text[item.start : whole + 30])[0]
-    entire = item.kind in WHOLE or amount is None
-    return Figure(
-        value=item.number,
-        kind=item.kind,
-        noun=_stem(re.findall(r"[\w-]+", item.text)[-1]),
-        labelled=_labelled(window),
-        unlabelled=not _labelled(window) and bool(UNLABELLED.search(window)),
-        unit=item.unit,
-        start=item.start if entire or amount is None else amount.first,
-        end=whole if entire or amount is None else amount.end,
-        text=item.text,
-    )
-
-
-def _loose(text: str, amount: Amount) -> Figure:
-    words = NEXT_WORDS.match(text, amount.end)
-    noun = words.group(1) if words and not STOP & set(words.group(1).lower().split()) else ""
-    end = words.end(1) if words and noun else amount.end
-    return Figure(
-        value=amount.middle,
-        kind=None,
-        noun=_stem(noun.split()[-1]) if noun.strip() else "",
-        labelled=_labelled(noun),
-        unlabelled=not _labelled(noun) and bool(UNLABELLED.search(noun)),
-        unit="",
-        start=amount.first,
-        end=amount.end,
-        text=text[amount.first : end].strip(),
-    )
-
-
-def _labelled(words: str) -> bool:
-    return bool(LABELLED.search(UNLABELLED.sub(" ", words)))
 
 
 def _length(message: str) -> int:
@@ -469,14 +392,11 @@ def _asks(message: str) -> bool:
     return message.rstrip().endswith(("?", "？", "؟"))
 
 
-def _stem(word: str) -> str:
-    return re.sub(r"s$", "", word.lower())
-
-
 def _statement(message: str, revoked: Sequence[Figure]) -> str:
     """A message without the figures that it takes back."""
-    for figure in revoked:
-        lead = NOT.search(message[: figure.start])
+    # From the last one on, so that the places of the others stay true.
+    for figure in sorted(revoked, key=lambda figure: figure.start, reverse=True):
+        lead = _denial(message, figure)
         start = lead.start() if lead else figure.start
         message = message[:start] + message[figure.end :]
     return _tidied(message)

@@ -114,15 +114,19 @@ def what_changed(judgement: Judgement) -> str:
         return ""
     moves = [f"{change.factor}: {change.meaning_before} → {change.meaning_after}" for change in judgement.changes]
     would = judgement.hypothetical
-    shares = f"at {percent(judgement.confidence)}"
-    if percent(judgement.previous_confidence) != percent(judgement.confidence):
-        shares += f" instead of {percent(judgement.previous_confidence)}"
+    shares = at_share(judgement.confidence, judgement.previous_confidence)
     if judgement.verdict is not judgement.previous:
         verb = "would turn" if would else "turns"
         verdict = f"The verdict {verb} from “{judgement.previous.label}” to “{judgement.verdict.label}”."
     else:
         verdict = f"The verdict {'would stay' if would else 'stays'}, {shares}."
     return f"{'; '.join(moves)}. {verdict}" if moves else verdict
+
+
+def at_share(now: float, before: float) -> str:
+    """The probability of a verdict that stays, and the one before where a person reads another number there."""
+    then = "" if percent(now) == percent(before) else f" instead of {percent(before)}"
+    return f"at {percent(now)}{then}"
 
 
 def percent(share: float) -> str:

@@ -1,6 +1,8 @@
 """What the terminal shows: a fold over the events of an answer."""
 
+import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -53,6 +55,8 @@ COLOURS = {
 }
 BAR = 24
 LEAVE = "/quit"
+YOU = "\001\033[1m\002you\001\033[0m\002: "
+"""The prompt; what stands between the control signs takes no room."""
 
 
 class AnswerView:
@@ -239,9 +243,28 @@ def converse(console: Console, begin: Callable[[], Conversation]) -> None:
             console.print("Stopped.", style="dim")
 
 
+def _edits_lines(console: Console) -> bool:
+    """Whether a person types here and readline is there; it is in place from then on."""
+    # Elsewhere it may print control sequences.
+    if not (console.is_terminal and sys.stdin.isatty()):
+        return False
+    with suppress(ImportError):
+        import readline  # noqa: F401  # `input` asks it.
+
+        return True
+    return False
+
+
 def _said(console: Console) -> str:
+    """What the person types, or a paste with all its lines.
+
+    A terminal by itself cuts lines at 4,095 characters, tears a paste into its lines and hands arrow keys over as text.
+    """
     try:
-        return Prompt.ask("[bold]you[/bold]", console=console).strip()
+        if not _edits_lines(console):
+            return Prompt.ask("[bold]you[/bold]", console=console).strip()
+        # Readline must know the prompt, or it draws over it.
+        return input(YOU if console.color_system else "you: ").strip()
     except EOFError:
         console.print()
         return LEAVE

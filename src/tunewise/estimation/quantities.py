@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from tunewise.estimation import nouns
 from tunewise.estimation.cards import cards
@@ -38,13 +39,17 @@ class Quantity(Value):
         return self.start + len(self.text)
 
 
+@lru_cache(maxsize=32)
 def read(text: str) -> tuple[Quantity, ...]:
     """Quantities of a text in the order in which they stand there; each word is read once."""
     plain = readable(text)
     found = [*_cards(plain), *_coded_bits(plain), *_none(plain)]
+    taken = {place for item in found for place in range(item.start, item.end)}
     for amount in amounts(plain):
-        if not any(amount.first < item.end and item.start < amount.end for item in found):
-            found += _counted(plain, amount)
+        if taken.isdisjoint(range(amount.first, amount.end)):
+            counted = list(_counted(plain, amount))
+            taken.update(place for item in counted for place in range(item.start, item.end))
+            found += counted
     found += [item for item in _named(plain) if not any(other.kind is Kind.PARAMETERS for other in found)]
     whole = (item.model_copy(update={"text": text[item.start : item.end]}) for item in found if _sensible(item))
     return tuple(sorted(whole, key=lambda item: item.start))
@@ -205,8 +210,12 @@ def _counted(text: str, amount: Amount) -> Iterator[Quantity]:
     for rule in RULES:
         if amount.middle > rule.most:
             continue
-        after, before = rule.after.match(behind), rule.before.search(ahead)
-        if after and before and _counts(rule, amount, after) and not _idle(rule.kind, text, amount):
+        after = rule.after.match(behind)
+        if after is None or not _counts(rule, amount, after):
+            continue
+        # Searched last, for it looks at every place before the number.
+        before = rule.before.search(ahead)
+        if before and not _idle(rule.kind, text, amount):
             yield _ruled(rule, text, amount, before, after)
             return
     if not amount.bare and (found := _by_size(text, amount)):
@@ -317,7 +326,7 @@ def _by_size(text: str, amount: Amount) -> Quantity | None:
         return None
     many = amount.middle >= LEAST_OPEN or DOZEN.search(text[amount.first : amount.end])
     opened = (OPEN_CLASS.match(behind) or GERMAN.match(behind)) if many and not _year(text, amount) else None
-    if opened and not (CALLED.search(text[: amount.first][-12:]) and size):
+    if opened and not (CALLED.search(text[max(amount.first - 12, 0) : amount.first]) and size):
         return _made(Kind.EXAMPLES, text, (amount.start, amount.end + opened.end()), (amount.low, amount.high))
     if size and text[amount.first - 1 : amount.first] not in MARKS and _called(text, amount):
         return _made(Kind.PARAMETERS, text, (amount.start, amount.end), (amount.low, amount.high))
@@ -330,7 +339,7 @@ def _called(text: str, amount: Amount) -> bool:
         return True
     ahead = text[max(amount.first - 24, 0) : amount.first]
     named = CALLED.search(ahead) or NAMED_SIZE.search(ahead) or MODEL_NEXT.match(text, amount.end)
-    return bool(named) or len(text.split()) <= LONE
+    return bool(named) or len(text.split(maxsplit=LONE)) <= LONE
 
 
 def _dated(text: str, amount: Amount, ahead: str) -> bool:

@@ -92,15 +92,14 @@ def teach(advisor: Advisor, files: Sequence[Path], data: Path, out: Path, sample
         fitted_on = known.card.scenarios + known.card.out_of_fold["copies"]
         stands_for = fitted_on * len(concerned(others)) / len(others) / len(old)
         lengths = np.array([tokens(item) for item in (*new, *copies, *old)])
-        head, figures = teaching.teach(known, new, copies, old, readings, lengths, stands_for, short=short)
+        taught, figures = teaching.teach(known, new, copies, old, readings, lengths, stands_for, short=short)
         card = known.card.model_copy(
             update={
                 "scenarios": known.card.scenarios + len(new),
                 "out_of_fold": known.card.out_of_fold | {f"taught {name}": value for name, value in figures.items()},
             }
         )
-        readouts = known.readouts | {"short" if short else "verdict": head}
-        heads.save(out, card, readouts, [*known.known, *(heads.mark(scenario.id) for scenario in new)])
+        heads.save(out, card, known.readouts | taught, [*known.known, *(heads.mark(scenario.id) for scenario in new)])
     console = Console()
     console.print(f"Taught {len(new)} scenarios, held by {len(old)} of the {known.card.scenarios} that it knew:")
     for name, value in figures.items():

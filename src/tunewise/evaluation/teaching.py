@@ -42,8 +42,8 @@ def teach(
     stands_for: float,
     *,
     short: bool = False,
-) -> tuple[ReadOut, dict[str, float]]:
-    """Teach the verdict's read-out further scenarios.
+) -> tuple[dict[str, ReadOut], dict[str, float]]:
+    """Teach the verdict's read-outs further scenarios.
 
     Args:
         heads: As they are.
@@ -53,11 +53,11 @@ def teach(
         readings: Of all three, in this order.
         tokens: Length of each of all three.
         stands_for: How many scenarios each of the old ones stands for.
-        short: Teach the read-out of short messages; that of situations which are told stays as it is.
+        short: Teach the read-out of short messages alone; that of situations which are told stays as it is.
 
     Returns:
-        The read-out; and of the new scenarios, the figures before and, where there are families to leave out, after
-        a lesson without their family.
+        The read-outs that changed, by name; and of the new scenarios, the figures before and, where there are
+        families to leave out, after a lesson without their family.
     """
     count = len(new)
     every = [*new, *copies, *old]
@@ -65,10 +65,9 @@ def teach(
     sampled = np.arange(len(every) - len(old), len(every))
     pairs = fitting.pairs_of(every[: len(every) - len(old)], count)
     shares = np.array([shortness(length) for length in tokens]) if short else np.ones(len(every))
-    head = heads.short if short and heads.short else heads.verdict
     odds = [heads.log_odds(row, length) for row, length in zip(readings.rows, tokens, strict=True)]
     start = np.array(odds) * heads.verdict.temperature
-    lesson = Lesson.of(head, readings.rows, start, shares, labels, sampled, stands_for, pairs)
+    lesson = Lesson.of(heads.verdict, readings.rows, start, shares, labels, sampled, stands_for, pairs)
     strength = heads.card.out_of_fold["strength"]
     groups = np.array([scenario.family for scenario in every])
     before = fitting.figures(lesson.start[:count], new, heads.verdict.temperature)
@@ -82,7 +81,11 @@ def teach(
             apart = sampled[~np.isin(groups[sampled], groups[held])]
             scores[held] = lesson.log_odds(held, lesson.change(np.concatenate([train, apart]), strength))
         figures |= fitting.figures(scores, new, heads.verdict.temperature)
-    return lesson.taught(head, lesson.change(np.arange(len(every)), strength)), figures
+    change = lesson.change(np.arange(len(every)), strength)
+    concerned = {} if short else {"verdict": heads.verdict}
+    if short or heads.short:
+        concerned["short"] = heads.short or heads.verdict
+    return {name: lesson.taught(one, change) for name, one in concerned.items()}, figures
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class Lesson:
         """Prepare a lesson.
 
         Args:
-            head: What is taught.
+            head: Standardises the rows.
             rows: Features of new scenarios and of a sample of the old ones, shape (n, features).
             start: Log-odds of the heads as they are, shape (n, classes).
             shares: How much `head` counts for each row, shape (n,).

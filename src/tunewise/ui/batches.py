@@ -79,7 +79,7 @@ def tab(advisor: Advisor) -> None:
                 given = read(path, name or None)
                 yield from _waited(line, place)
                 if not place.cancel.is_set:
-                    yield from judged(advisor, given, given.out(folder / session), place)
+                    yield from judged(advisor, given, given.out(folder / _own(session)), place)
         except TunewiseError as error:
             said = re.sub(rf"{re.escape(str(folder))}\S*/", "", str(error))
             raise gr.Error(said, duration=10, print_exception=False) from None
@@ -111,6 +111,11 @@ class Upload:
         """Which rows are judged where those are not all of them; empty where they are."""
         rows = len(self.table.rows)
         return f"The first {rows:,} of {self.size:,} rows" if rows < self.size else ""
+
+
+def _own(session: str) -> str:
+    """The name of a session's folder: the browser sends the session's, which may be any path."""
+    return hashlib.sha256(session.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _columns(path: str | None) -> Update:
@@ -208,8 +213,14 @@ def _status(given: Upload, outcomes: list[Outcome], seconds: float | None) -> st
     elif seconds is None:
         status = f"Stopped: {done:,} of {total:,} rows are judged. “Judge all rows” goes on from there."
     else:
-        status = f"{done} of {total}, about {_duration(seconds / done * (total - done))} left."
+        status = f"{done} of {total}{_left(outcomes, total - done, seconds)}."
     return cards.batch_card(status, total, outcomes)
+
+
+def _left(outcomes: list[Outcome], rows: int, seconds: float) -> str:
+    """How long the other rows take; what an earlier run judged was there at once and says nothing of it."""
+    judged = sum(not outcome.earlier for outcome in outcomes)
+    return f", about {_duration(seconds / judged * rows)} left" if judged else ""
 
 
 def _duration(seconds: float) -> str:

@@ -17,7 +17,7 @@ from tunewise.documents import OwnDocument, Skipped
 from tunewise.estimation.calculator import span
 from tunewise.heads import HeadCard
 from tunewise.prompts import FactorSpec
-from tunewise.render import percent, what_changed
+from tunewise.render import at_share, percent, what_changed
 from tunewise.schema import (
     Advice,
     Counterfactual,
@@ -141,7 +141,7 @@ class View:
         return cls(
             verdict=_event(advice),
             factors=advice.factors,
-            evidence=tuple(evidence for reason in advice.reasons for evidence in reason.evidence),
+            evidence=_cited(advice.reasons),
             reasons=advice.reasons,
             would_change=advice.would_change,
             question=advice.question,
@@ -191,16 +191,16 @@ class View:
         return facts.index(evidence.fact) + 1 if evidence.fact in facts else len(facts) + 1
 
     def corrected(self, judgement: Judgement, advised: Counsel, figures: tuple[Estimate, ...]) -> "View":
-        """The view after the user set levels; the reasons of another verdict are left out."""
-        same = self.verdict is not None and self.verdict.verdict is judgement.verdict
+        """The view after the user set levels; reasons of another verdict or from another level are left out."""
+        reasons = _standing(self.advice, judgement)
         return replace(
             self,
             verdict=_event(judgement),
             factors=judgement.factors,
             would_change=judgement.would_change,
             question=judgement.question,
-            reasons=self.reasons if same else (),
-            evidence=self.evidence if same else (),
+            reasons=reasons,
+            evidence=_cited(reasons),
             changed=_difference(self.advice, judgement),
             judged=judgement,
             counsel=advised,
@@ -276,14 +276,26 @@ def _event(judgement: Judgement) -> VerdictEvent:
     return VerdictEvent(**{name: getattr(judgement, name) for name in VerdictEvent.model_fields if name != "event"})
 
 
+def _standing(advice: Advice | None, judgement: Judgement) -> tuple[Reason, ...]:
+    """The reasons of an advice that hold for another judgement: for its verdict, and from levels that it has too."""
+    if advice is None or advice.verdict is not judgement.verdict:
+        return ()
+    levels = {factor.name: factor.level for factor in judgement.factors}
+    same = {factor.name for factor in advice.factors if levels.get(factor.name) == factor.level}
+    return tuple(reason for reason in advice.reasons if same.issuperset(reason.factors))
+
+
+def _cited(reasons: Sequence[Reason]) -> tuple[Evidence, ...]:
+    return tuple(evidence for reason in reasons for evidence in reason.evidence)
+
+
 def _difference(before: Advice | None, after: Judgement) -> str:
     changed = [factor for factor in after.factors if factor.corrected]
     if before is None or not changed:
         return ""
     what = "; ".join(factor.meaning for factor in changed)
     if before.verdict is after.verdict:
-        shares = f"at {percent(after.confidence)} instead of {percent(before.confidence)}"
-        return f"With your correction ({what}) the verdict stays, {shares}."
+        return f"With your correction ({what}) the verdict stays, {at_share(after.confidence, before.confidence)}."
     return f"With your correction ({what}) the verdict turns from “{before.verdict.label}” to “{after.verdict.label}”."
 
 

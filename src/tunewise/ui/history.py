@@ -21,6 +21,7 @@ from tunewise.schema import (
     Factor,
     FactorEvent,
     Judgement,
+    Question,
     Reason,
     TextEvent,
     VerdictEvent,
@@ -50,6 +51,12 @@ class Turn(TypedDict):
     """What the model read of a message that is too long to be read whole."""
     corrected: NotRequired[dict[str, str]]
     """Levels, by factor, that the user had set in the sheet since the turn before."""
+    asked: NotRequired[dict[str, Any] | None]
+    """The question that stood when it was said, as JSON; None where none did."""
+    chosen: NotRequired[dict[str, str]]
+    """Levels, by factor, that the user set in the sheet after it."""
+    judged: NotRequired[dict[str, Any]]
+    """The decision with them, as JSON."""
 
 
 def asked(text: str, corrected: Mapping[str, str] | None = None) -> Turn:
@@ -69,16 +76,17 @@ def answer(
         history: What was said before.
         cancel: Stops the answer; what stands by then is kept.
     """
-    before = last_view(history)
+    before = last_view(advisor, history)
     turn, current = question, before
     drawn = 0.0
     yield turn, current
     try:
         talk, levels = _talk(advisor, history), {**_open_levels(history), **turn.get("corrected", {})}
         first = not talk.situation
-        before = _with_levels(advisor, talk, before, levels)
+        before = _with_levels(advisor, talk, factual(advisor, history, before) if levels else before, levels)
         read = excerpt(turn["user"])
-        turn = Turn(**{**turn, "read": read})
+        question_open = talk.asked.model_dump(mode="json") if talk.asked else None
+        turn = Turn(**{**turn, "read": read, "asked": question_open})
         current = View(situation="\n".join(filter(None, [talk.situation, read])))
         for event in talk.stream(read, cancel=cancel):
             current = current.after(event)
@@ -132,8 +140,16 @@ def conversation(advisor: Advisor, history: Sequence[Turn]) -> Conversation:
 def _talk(advisor: Advisor, history: Sequence[Turn]) -> Conversation:
     turns = [turn for turn in history if _kind(turn) == "advice"]
     return Conversation(
-        advisor, [_heard(turn) for turn in turns], [Advice.model_validate(turn["result"]) for turn in turns]
+        advisor,
+        [_heard(turn) for turn in turns],
+        [Advice.model_validate(turn["result"]) for turn in turns],
+        {place: _question(turn) for place, turn in enumerate(turns) if "asked" in turn},
     )
+
+
+def _question(turn: Turn) -> Question | None:
+    stored = turn.get("asked")
+    return None if stored is None else Question.model_validate(stored)
 
 
 def _open_levels(history: Sequence[Turn]) -> dict[str, str]:
@@ -163,30 +179,87 @@ def _correct(talk: Conversation, levels: Mapping[str, str]) -> Judgement | None:
 
 def _with_levels(advisor: Advisor, talk: Conversation, view: View, levels: Mapping[str, str]) -> View:
     judged = _correct(talk, levels)
-    return replace(decided_again(advisor, view, judged), chosen=levels) if judged else view
+    return _decided_again(advisor, talk, view, judged, levels) if judged else view
 
 
-def decided_again(advisor: Advisor, view: View, judged: Judgement) -> View:
-    """A view once the user set levels in its sheet."""
+def set_level(advisor: Advisor, history: Sequence[Turn], view: View, factor: str, level: str) -> View:
+    """The view once the user set a level in its sheet.
+
+    Raises:
+        UserError: There is no such factor or level.
+        InputError: Nothing was said of a situation yet.
+    """
+    talk, before = conversation(advisor, history), factual(advisor, history, view)
+    for earlier in before.factors:
+        if earlier.corrected:
+            talk.correct(earlier.name, earlier.level)
+    judged = talk.correct(factor, level)
+    return _decided_again(advisor, talk, before, judged, {**before.chosen, factor: level})
+
+
+def _decided_again(
+    advisor: Advisor, talk: Conversation, view: View, judged: Judgement, chosen: Mapping[str, str]
+) -> View:
+    """A view with the decision from levels that the user set, and what follows from it by rule."""
     levels = {factor.name: factor.level for factor in judged.factors}
-    advised = counsel(judged.verdict, levels, judged.situation, advisor.index.corpus.by_id)
-    estimates = calculator.for_advice(judged.method, levels.get("input", ""), judged.situation)
-    return view.corrected(judged, advised, estimates)
+    # Figures and method come from the words that hold, as those of an answer do.
+    read = advisor.orders(talk.text).text
+    advised = counsel(judged.verdict, levels, read, advisor.index.corpus.by_id)
+    estimates = calculator.for_advice(judged.method, levels.get("input", ""), read)
+    return replace(view.corrected(judged, advised, estimates), chosen=chosen)
+
+
+def keeping(history: Sequence[Turn], view: View) -> list[Turn]:
+    """The turns, the last one with the levels that the user set since and the decision with them."""
+    if not history or view.judged is None:
+        return list(history)
+    judged = view.judged.model_dump(mode="json")
+    return [*history[:-1], Turn(**{**history[-1], "chosen": dict(view.chosen), "judged": judged})]
+
+
+def undone(advisor: Advisor, history: Sequence[Turn], place: int) -> tuple[list[Turn], View]:
+    """The turns before a place and their view, with the levels that the turn at that place was put with."""
+    left, levels = list(history[:place]), history[place].get("corrected", {})
+    view = last_view(advisor, left)
+    if not levels or levels == view.chosen:
+        return left, view
+    talk = _talk(advisor, left)
+    view = _with_levels(advisor, talk, factual(advisor, left, view), {**_open_levels(left), **levels})
+    return keeping(left, view), view
 
 
 def _heard(turn: Turn) -> str:
     return turn.get("read", turn["user"])
 
 
-def last_view(history: Sequence[Turn]) -> View:
-    """The view of the last advice; an empty one where there is none."""
-    view = View()
-    for turn in history:
-        if _kind(turn) == "advice":
-            view = View.of(Advice.model_validate(turn["result"]))
-        elif _kind(turn) == "answer":
-            view = _with_figures(view, _result(turn))
-    return view
+def last_view(advisor: Advisor, history: Sequence[Turn]) -> View:
+    """The view of the last advice with the levels set since; an empty one where there is none. No pass of the model."""
+    return [View(), *(view for view, _ in _views(advisor, history))][-1]
+
+
+def factual(advisor: Advisor, history: Sequence[Turn], view: View) -> View:
+    """A view to set levels in: that of a what-if would turn what was supposed into what was said."""
+    if view.advice is None or not view.advice.hypothetical:
+        return view
+    return [View(), *(fact for _, fact in _views(advisor, history))][-1]
+
+
+def _views(advisor: Advisor, history: Sequence[Turn]) -> Iterator[tuple[View, View]]:
+    """After each turn its view, and the one of what was said, without what-ifs."""
+    view = fact = View()
+    for place, turn in enumerate(history):
+        result = _result(turn) if turn["result"] else None
+        if isinstance(result, Advice):
+            view = View.of(result)
+            fact = fact if result.hypothetical else view
+        elif result is not None:
+            view = _with_figures(view, result)
+        judged = turn.get("judged")
+        if judged and fact.advice:
+            talk = _talk(advisor, history[: place + 1])
+            decided = Judgement.model_validate(judged)
+            view = fact = _decided_again(advisor, talk, fact, decided, turn.get("chosen", {}))
+        yield view, fact
 
 
 def _with_figures(view: View, result: Advice | Answer) -> View:
@@ -236,15 +309,27 @@ def checked(stored: object) -> list[Turn]:
         return []
     try:
         for turn in stored:
-            levels = turn.get("corrected", {})
-            texts = (turn["user"], turn["text"], _heard(turn), *levels.keys(), *levels.values())
-            if not all(isinstance(each, str) for each in texts):
-                return []
-            if turn["result"] is not None:
-                _result(turn)
+            _check(turn)
     except (ValueError, TypeError, KeyError, AttributeError):
         return []
     return list(stored)
+
+
+def _check(turn: Turn) -> None:
+    """Pass over a turn that is well-formed.
+
+    Raises:
+        ValueError: It is not; so do TypeError, KeyError and AttributeError.
+    """
+    sets = (turn.get("corrected", {}), turn.get("chosen", {}))
+    levels = [item for each in sets for pair in each.items() for item in pair]
+    if not all(isinstance(each, str) for each in (turn["user"], turn["text"], _heard(turn), *levels)):
+        raise TypeError("texts and levels are words")
+    if turn["result"] is not None:
+        _result(turn)
+    if turn.get("judged") is not None:
+        Judgement.model_validate(turn["judged"])
+    _question(turn)
 
 
 def resumed(history: Sequence[Turn]) -> list[Turn]:
@@ -273,13 +358,18 @@ def from_json(text: str) -> list[Turn]:
     return history
 
 
-def as_markdown(history: Sequence[Turn]) -> str:
-    """The conversation, to be read."""
+def as_markdown(advisor: Advisor, history: Sequence[Turn]) -> str:
+    """The conversation, to be read; a decision that the user corrected in the sheet stands as it was left."""
     parts = ["# A conversation with Tunewise"]
-    for turn in history:
+    for turn, (view, _) in zip(history, _views(advisor, history), strict=True):
         parts.append("\n".join(f"> {escape(line)}" for line in turn["user"].splitlines()))
-        parts.append(markdown(_result(turn)) if turn["result"] else escape(turn["text"]))
-    return "\n\n".join(parts) + "\n"
+        corrected = view.decided if turn.get("judged") else None
+        # After an answer, a what-if or a stop, the sheet is that of an earlier turn.
+        if corrected is None or _kind(turn) != "advice" or _result(turn) != view.advice:
+            parts.append(markdown(_result(turn)) if turn["result"] else escape(turn["text"]))
+        if corrected is not None:
+            parts += [escape(view.changed), markdown(corrected)]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _result(turn: Turn) -> Advice | Answer:

@@ -118,8 +118,10 @@ class Desk:
             if not path:
                 return cards.note("Choose the document that shall go.")
             gone: tuple[OwnDocument, ...] = self._advisor.remove_documents(path)
-            if Path(path).is_relative_to(self._home().resolve()):
-                Path(path).unlink(missing_ok=True)
+            for item in gone:
+                # As it is listed, not as the browser names it: "uploads/../x" is no copy.
+                if Path(item.path).is_relative_to(self._home().resolve()):
+                    Path(item.path).unlink(missing_ok=True)
             return cards.note(f"Removed: {', '.join(item.name for item in gone)}.")
 
         return self._after(_shown(work))

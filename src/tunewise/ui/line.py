@@ -40,15 +40,19 @@ class Line:
         self._places: list[Place] = []
 
     @contextmanager
-    def place(self, session: str) -> Iterator[Place]:
+    def place(self, session: str, patience: float = 0) -> Iterator[Place]:
         """A place at the end of the line until the block is left.
+
+        Args:
+            session: Whose.
+            patience: Seconds to wait for another place of the session to be left.
 
         Raises:
             InputError: The session has a place already.
         """
         place = Place(self, session)
         with self._changed:
-            if any(other.session == session for other in self._places):
+            if not self._changed.wait_for(lambda: not self._has(session), patience):
                 raise InputError(BUSY, BUSY_REMEDY)
             self._places.append(place)
         try:
@@ -79,6 +83,9 @@ class Line:
         with self._changed:
             self._changed.wait_for(lambda: self._places.index(place) != known or place.cancel.is_set, LOOK)
             return self._places.index(place)
+
+    def _has(self, session: str) -> bool:
+        return any(place.session == session for place in self._places)
 
     def __len__(self) -> int:
         return len(self._places)

@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -20,7 +20,7 @@ from tunewise.ui import batches, calculator, cards, history, knowledge, reports
 from tunewise.ui.cards import View
 from tunewise.ui.endpoints import Endpoints, speak_json
 from tunewise.ui.history import Turn
-from tunewise.ui.line import Line, Place
+from tunewise.ui.line import BUSY, BUSY_REMEDY, Line, Place
 
 STORAGE = "tunewise-conversation-1"
 INTRODUCTION = (
@@ -81,6 +81,8 @@ MODEL: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "
 """Questions wait in a line of our own, see `Line`."""
 THREADS = 120
 """Everyone who waits holds a thread while he looks at the line."""
+LAST_WORDS = 2.0
+"""Seconds in which an answer that is shown must have been handed to the browser, too."""
 PATIENCE = 10.0
 """Seconds in which a question that was stopped must have left the model."""
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -136,7 +138,11 @@ class Page:
         self.blocks.unload(self._stop)
         for panel in (verdict, question, sheet):
             panel.select(
-                self._correct, [turns, view], [view, *panels], show_progress="hidden", api_visibility="private"
+                self._correct,
+                [turns, view],
+                [turns, view, *panels, kept],
+                show_progress="hidden",
+                api_visibility="private",
             )
         # Through the queue, as what was still on its way to the page must arrive before.
         chat.undo(self._undo, turns, shown, **MODEL)
@@ -145,7 +151,7 @@ class Page:
         open_json.upload(self._open, open_json, shown, **MODEL)
         self.blocks.load(self._restore, kept, shown, **QUIET)
         self.blocks.load(None, None, None, js=PLAIN)
-        self._saving(save_markdown, history.as_markdown, "conversation.md", turns)
+        self._saving(save_markdown, partial(history.as_markdown, self._advisor), "conversation.md", turns)
         self._saving(save_json, history.as_json, "conversation.json", turns)
         self._saving(save_record, _record, "decision-record.md", view)
 
@@ -241,27 +247,21 @@ class Page:
 
     def _undo(self, turns: list[Turn], event: gr.UndoData, request: gr.Request) -> Update:
         self._line.stop(_session(request), PATIENCE)
-        left = turns[: history.place_of(event.index)]
-        return self._show(left, history.last_view(left))
+        return self._show(*_told(lambda: history.undone(self._advisor, turns, history.place_of(event.index))))
 
-    def _correct(self, turns: list[Turn], view: View, event: gr.EventData) -> Update:
+    def _correct(self, turns: list[Turn], view: View, event: gr.EventData, request: gr.Request) -> Update:
         chosen: dict[str, str] = event._data
-        conversation = history.conversation(self._advisor, turns)
-
-        def decide() -> View:
-            for factor in view.factors:
-                if factor.corrected:
-                    conversation.correct(factor.name, factor.level)
-            judged = conversation.correct(chosen["factor"], chosen["level"])
-            decided = history.decided_again(self._advisor, view, judged)
-            return replace(decided, chosen={**view.chosen, chosen["factor"]: chosen["level"]})
-
-        corrected = _told(decide)
-        return [corrected, *self._panels(corrected)]
+        # An answer that is being written would be lost by turns that were read before it.
+        with _errors_told(), self._line.place(_session(request), LAST_WORDS):
+            if view.advice is None or not turns[-1]["text"]:
+                raise InputError(BUSY, BUSY_REMEDY)
+            corrected = history.set_level(self._advisor, turns, view, chosen["factor"], chosen["level"])
+        _, *update = self._show(history.keeping(turns, corrected), corrected)
+        return update
 
     def _restore(self, stored: object) -> Update:
         turns = history.resumed(history.checked(stored))
-        return self._show(turns, history.last_view(turns))
+        return self._show(turns, history.last_view(self._advisor, turns))
 
     def _open(self, path: str, request: gr.Request) -> Update:
         self._line.stop(_session(request), PATIENCE)
@@ -271,8 +271,8 @@ class Page:
                 raise InputError(history.NOT_OURS)
             return history.from_json(Path(path).read_bytes().decode("utf-8", errors="replace"))
 
-        turns = _told(read)
-        return self._show(turns, history.last_view(turns))
+        turns = history.resumed(_told(read))
+        return self._show(turns, history.last_view(self._advisor, turns))
 
     def _clear(self, request: gr.Request) -> Update:
         self._line.stop(_session(request), PATIENCE)
