@@ -9,12 +9,15 @@ import socket
 import subprocess
 import sys
 import time
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, cast
 
 import pytest
 from rich.console import Console
 from rich.prompt import Prompt
 
+from tests.conftest import missing
 from tunewise import cli, terminal
 from tunewise.errors import UnfitError, UserError, WorkError
 from tunewise.schema import Advice, Method, Provenance, Timings, Verdict
@@ -374,9 +377,8 @@ terminal.converse(Console(), Talk)
 
 
 def test_in_a_terminal_a_paste_is_one_message_long_lines_are_whole_and_arrow_keys_move():
-    readline = pytest.importorskip("readline")
-    if "libedit" in (readline.__doc__ or ""):
-        pytest.skip("libedit knows no bracketed paste")
+    if find_spec("readline") is None or "libedit" in (import_module("readline").__doc__ or ""):
+        missing("needs GNU readline: libedit knows no bracketed paste")
     here, there = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color"}
     with subprocess.Popen([sys.executable, "-c", TALK], stdin=there, stdout=there, env=environment) as process:

@@ -82,7 +82,8 @@ def teach(advisor: Advisor, files: Sequence[Path], data: Path, out: Path, sample
     if not new:
         raise UserError("There is nothing new in these files.", "Scenarios of the test split are never taught.")
     others = [item for item in labelled.read(sorted((data / "scenarios").glob("*.jsonl"))) if known.knows(item.id)]
-    old = teaching.drawn(concerned(others), sample)
+    alike = concerned(others)
+    old = teaching.drawn(alike, sample)
     if not old:
         raise UserError(f"Nothing in {data / 'scenarios'} is known to the head.", "Run this in a checkout.")
     copies = fitting.disturbed(new, Material.load(data / "robustness"))
@@ -90,7 +91,7 @@ def teach(advisor: Advisor, files: Sequence[Path], data: Path, out: Path, sample
         readings = fitting.read(advisor, [*new, *copies, *old], data / "runs" / "features.npz", progress)
     with Console(stderr=True).status("Teaching"):
         fitted_on = known.card.scenarios + known.card.out_of_fold["copies"]
-        stands_for = fitted_on * len(concerned(others)) / len(others) / len(old)
+        stands_for = fitted_on * len(alike) / len(others) / len(old)
         lengths = np.array([tokens(item) for item in (*new, *copies, *old)])
         taught, figures = teaching.teach(known, new, copies, old, readings, lengths, stands_for, short=short)
         card = known.card.model_copy(
